@@ -1,0 +1,39 @@
+#!/usr/bin/env bash
+#
+# check_symbols.sh LIBRARY - what the built module takes and gives.
+#
+# Undefined symbols show whether throwing or allocating C++ is in it, whatever
+# the source looks like: a failing operator new ends in std::terminate and
+# takes the whole cluster down. Exported ones meet those of every other
+# extension in the process (PostgreSQL loads modules RTLD_GLOBAL).
+set -euo pipefail
+library=${1:?usage: check_symbols.sh LIBRARY}
+status=0
+
+verdict()
+{
+    if [ -n "$2" ]; then
+        echo "$2" | sed 's/^/  /'
+        echo "not ok symbols/$1"
+        status=1
+    else
+        echo "ok symbols/$1"
+    fi
+}
+
+# new, delete, the exception and guard runtime (__cxa_finalize is every
+# library's), anything of std.
+verdict undefined "$(nm -D --undefined-only "$library" |
+    grep -E ' (_Zn[wa]|_Zd[la]|__cxa_[^f]|_Z(N|NK)?St|_Unwind|__gxx)' || true)"
+
+verdict exported "$(nm -D --defined-only "$library" | awk '{ print $NF }' |
+    grep -vE '^(omendb_.*|pg_finfo_omendb_.*|Pg_magic_func|_PG_init)$' || true)"
+
+# Hidden with all the rest, a module builds and then cannot be loaded: before
+# PostgreSQL 16 the headers make nothing visible by themselves.
+verdict entry "$(nm -D --defined-only "$library" | grep -q ' Pg_magic_func$' ||
+    echo "Pg_magic_func is not exported: was pg/compat.h included?")"
+
+verdict needed "$(readelf -d "$library" | grep -E 'NEEDED.*(stdc\+\+|libgomp|libgcc_s)' || true)"
+
+exit $status

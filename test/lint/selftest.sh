@@ -1,0 +1,149 @@
+#!/usr/bin/env bash
+#
+# selftest.sh - proves that every rule fires: plants one violation of each in a
+# tree of its own. A check that never failed is decoration.
+set -euo pipefail
+lint=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+status=0
+
+# A tree that breaks nothing.
+fresh()
+{
+    rm -rf "$work/tree"
+    mkdir -p "$work/tree"/{src/{base,simd,quant,graph,store,types,am,pg},sql,expected} \
+        "$work/tree"/test/{lint,isolation/specs,isolation/expected}
+    cd "$work/tree"
+    : >test/lint/README.md
+    printf '#include <stdint.h>\n' >src/base/a.h
+    printf '#include "base/a.h"\n\nvoid\nf(int a, T<int, int> b, int (*g)(int, int))\n{\n}\n' \
+        >src/graph/a.hpp
+    printf '#include "pg/postgres.hpp"\nextern "C"\n{\n#include "access/genam.h"\n}\n' \
+        >src/store/a.cpp
+    printf '%s\n' '#include "postgres.h"' '#include "store/index.h"' \
+        'int aminsert_x(int a, int b, int c, int d, int e, int g, int h, int i);' >src/am/a.c
+    # Words that only look like violations.
+    printf '%s\n' '/* new, free(), ~Word(x) */' 'X &operator=(const X &) = delete;' \
+        'const char *s = "throw new";' 'int i = ~SOME_BITS(3);' >src/base/b.hpp
+}
+
+judge()
+{
+    if [ "$2" = yes ]; then
+        echo "ok selftest/$1"
+    else
+        echo "not ok selftest/$1"
+        sed 's/^/  /' "$work/out"
+        status=1
+    fi
+}
+
+# fires CHECK RULE FILE TEXT: with TEXT in FILE, RULE and no other must fail.
+fires()
+{
+    local check=$1 rule=$2 file=$3
+    fresh
+    printf '%b' "$4" >"$file"
+    /usr/bin/python3 "$lint/check_$check.py" . >"$work/out" 2>&1 || true
+    if [ "$(grep '^not ok' "$work/out")" = "not ok $check/$rule" ] &&
+            [ "$(grep -cv '^\(not \)\?ok ' "$work/out")" -ge 1 ]; then
+        judge "$check/$rule: $file" yes
+    else
+        judge "$check/$rule: $file" no
+    fi
+}
+
+for check in layers style; do
+    fresh
+    if /usr/bin/python3 "$lint/check_$check.py" . >"$work/out" 2>&1; then
+        judge "$check: clean" yes
+    else
+        judge "$check: clean" no
+    fi
+done
+
+fires layers upward src/base/x.hpp '#include "graph/a.hpp"\n'
+fires layers upward src/types/x.c '#include "am/a.h"\n'
+fires layers upward src/am/x.c '#include "a.h"\n'
+fires layers postgres src/graph/x.hpp '#include "storage/bufmgr.h"\n'
+fires layers postgres src/simd/x.cpp '  #  include <postgres.h>\n'
+fires layers postgres src/quant/x.hpp '#include "pg/postgres.hpp"\n'
+fires layers postgres src/store/x.hpp \
+    '#include "pg/postgres.hpp"\n#include "base/no_postgres.hpp"\n'
+fires layers wrapper src/store/x.cpp '#include "access/genam.h"\n'
+fires layers wrapper src/store/x.cpp 'extern "C"\n{\n#include "postgres.h"\n}\n'
+fires layers relative src/graph/x.hpp '#include "../base/a.h"\n'
+fires layers unknown src/graph/x.hpp '#include "misc/a.h"\n'
+fires layers language src/am/x.c '#include "base/x.hpp"\n'
+fires layers shim src/types/x.c '#include "simd/other.h"\n'
+fires layers last src/base/x.hpp '#include "base/no_postgres.hpp"\n#include "base/a.h"\n'
+
+hundred=$(printf '\\tx();\\n%.0s' {1..100})
+fires style ascii src/base/x.h '/* \xc3\xa9 */\n'
+fires style whitespace src/base/x.h 'int a; \n'
+fires style whitespace src/base/x.h '  \tint a;\n'
+fires style whitespace src/base/x.h 'int\nf()\n{\n    g();\n}\n'
+fires style whitespace src/base/x.h 'int a;'
+fires style whitespace test/x.py 'if x:\n\ty()\n'
+fires style columns src/base/x.h "/* $(printf 'x%.0s' {1..100}) */\n"
+fires style todo src/base/x.h '/* TO''DO: later */\n'
+fires style paths test/x.sh 'cat /wo''rk/file\n'
+fires style banned src/base/x.hpp 'int *p = new int;\n'
+fires style banned src/base/x.hpp 'void\nf()\n{\n\tdelete p;\n}\n'
+fires style banned src/base/x.hpp 'void\nf()\n{\n\tthrow 1;\n}\n'
+fires style banned src/base/x.hpp 'std::vector<int> v;\n'
+fires style banned src/base/x.hpp 'std::string v;\n'
+fires style banned src/base/x.hpp 'std::function<void()> v;\n'
+fires style banned src/base/x.hpp 'std::unordered_map<int, int> v;\n'
+fires style banned src/types/x.c 'void\nf(void)\n{\n\tg(malloc(3));\n}\n'
+fires style banned src/types/x.c 'void\nf(void)\n{\n\tfree(p);\n}\n'
+fires style destructor src/base/x.hpp 'struct Guard\n{\n\t~Guard();\n};\n'
+fires style version src/am/x.c '#if PG_VERSION_NUM >= 160000\n#endif\n'
+fires style length src/am/x.c "static void\nf(void)\n{\n$hundred}\n"
+fires style length src/graph/x.hpp \
+    "namespace n\n{\nstruct S\n{\n\tint f() const\n\t{\n$hundred\t}\n};\n}\n"
+fires style length src/graph/x.hpp "struct S\n{\n\tS(int a) : a_(a), b_{a}\n\t{\n$hundred\t}\n};\n"
+fires style parameters src/am/x.c 'int f(int a, int b, int c, int d, int e, int g, int h, int i);\n'
+fires style parameters src/graph/x.hpp \
+    'template <typename A>\nvoid\nf(A a, T<A, A> b, A c, A d, A e, A g, A h, A i)\n{\n}\n'
+fires style twins sql/x.sql 'SELECT 1;\n'
+fires style twins expected/x.out 'x\n'
+fires style twins test/isolation/specs/x.spec 'x\n'
+fires style listed test/lint/check_x.py 'pass\n'
+
+# symbols CASE RULE SOURCE: the same for a built library.
+symbols()
+{
+    local rule=$1 got
+    printf 'extern "C" { const void *Pg_magic_func() { return nullptr; } }\n%b' "$2" >"$work/x.cpp"
+    [ "$rule" != entry ] || printf '%b' "$2" >"$work/x.cpp"
+    if ! g++ -shared -fPIC -O0 -Wl,--as-needed -o "$work/x.so" "$work/x.cpp" 2>"$work/out"; then
+        judge "symbols/$rule" no
+        return
+    fi
+    "$lint/check_symbols.sh" "$work/x.so" >"$work/out" 2>&1 || true
+    got=$(grep '^not ok' "$work/out" || true)
+    if [ "$rule" = clean ]; then
+        if [ -z "$got" ]; then judge symbols/clean yes; else judge symbols/clean no; fi
+    elif grep -q "^not ok symbols/$rule\$" <<<"$got"; then
+        judge "symbols/$rule" yes
+    else
+        judge "symbols/$rule" no
+    fi
+}
+
+if command -v g++ >/dev/null; then
+    symbols clean 'extern "C" int omendb_f(int *a) { return *a; }\n'
+    symbols undefined 'extern "C" int *omendb_f() { return new int; }\n'
+    symbols undefined 'extern "C" void omendb_f() { throw 1; }\n'
+    symbols undefined 'struct G { G(); }; static G &g() { static G x; return x; }
+        extern "C" void *omendb_f() { return &g(); }\n'
+    symbols exported 'extern "C" int vector_in() { return 1; }\n'
+    symbols exported 'namespace omendb { int f() { return 1; } }\n'
+    symbols entry 'extern "C" int omendb_f() { return 1; }\n'
+    symbols needed '#include <string>\nextern "C" int omendb_f(int i) {
+        return (int) std::to_string(i).size(); }\n'
+fi
+
+exit $status
