@@ -1,0 +1,283 @@
+/*
+ * code.cpp - encoding a neighbour against the node that lists it, and the
+ * lanes of a FastScan block.
+ *
+ * A block is written under its node's lock and, during a build, read without
+ * one: a reader may see a torn code. That costs it one bad estimate, never a
+ * wrong result, since estimates are not returned.
+ */
+#include "quant/code.hpp"
+
+#include <string.h>
+
+#include "base/attributes.h"
+#include "quant/rounding.hpp"
+
+#include "base/no_postgres.hpp"
+
+namespace omendb::quant
+{
+
+namespace
+{
+
+typedef uint16_t OMENDB_MAY_ALIAS PageU16;
+typedef uint32_t OMENDB_MAY_ALIAS PageU32;
+
+/*
+ * Vectors are at most 1e17 long (space.cpp), so mul of sound data is below
+ * 1e18 and |t| below 1e20. With these limits center + add - mul * t is finite.
+ */
+constexpr double kLargestMul = 1e18;
+constexpr double kLargestAdd = 1e38;
+
+constexpr uint32_t kInfinity = 0x7F800000;
+
+uint32_t
+bits_of(float x)
+{
+	uint32_t bits;
+
+	memcpy(&bits, &x, sizeof(bits));
+	return bits;
+}
+
+float
+float_of(uint32_t bits)
+{
+	float x;
+
+	memcpy(&x, &bits, sizeof(x));
+	return x;
+}
+
+/* To the nearest bf16, ties to even; x finite and far from overflow. */
+uint32_t
+bf16_bits(float x)
+{
+	uint32_t bits = bits_of(x);
+
+	return (bits + 0x7FFF + ((bits >> 16) & 1)) & 0xFFFF0000;
+}
+
+/*
+ * Store a factor: the upper half of its bits, or all of them. Atomic wherever
+ * it can matter: a page that is not aligned to 4 is private to one thread.
+ */
+OMENDB_TORN_WRITES_ARE_FINE void
+store_factor(uint8_t *at, bool wide, uint32_t bits)
+{
+	uint32_t width = wide ? 4 : 2;
+
+	if (((uintptr_t) at & (width - 1)) == 0)
+	{
+		if (wide)
+			__atomic_store_n((PageU32 *) (void *) at, bits, __ATOMIC_RELEASE);
+		else
+			__atomic_store_n((PageU16 *) (void *) at, (uint16_t) (bits >> 16), __ATOMIC_RELEASE);
+		return;
+	}
+
+	uint16_t narrow = (uint16_t) (bits >> 16);
+
+	if (wide)
+		memcpy(at, &bits, sizeof(bits));
+	else
+		memcpy(at, &narrow, sizeof(narrow));
+}
+
+uint32_t
+load_factor(const uint8_t *at, bool wide)
+{
+	uint32_t bits;
+	uint16_t narrow;
+
+	if (wide)
+	{
+		memcpy(&bits, at, sizeof(bits));
+		return bits;
+	}
+	memcpy(&narrow, at, sizeof(narrow));
+	return (uint32_t) narrow << 16;
+}
+
+/* Later stores may not become visible before earlier ones. */
+OMENDB_TORN_WRITES_ARE_FINE inline void
+store_fence()
+{
+#ifndef __SANITIZE_THREAD__
+	__atomic_thread_fence(__ATOMIC_RELEASE);
+#endif
+}
+
+/* Where in the 16 bytes of a column the nibble of a lane lies. */
+uint32_t
+lane_byte(uint32_t lane)
+{
+	uint32_t t = lane % 16;
+
+	return t < 8 ? 2 * t : 2 * (t - 8) + 1;
+}
+
+/*
+ * codes: at the lane's byte of the first column. Two columns per plane byte;
+ * all loads of a step come before its stores, which the compiler cannot know
+ * to be apart. bytes is even, as code dimensions are a multiple of 16.
+ */
+template <uint32_t kShift>
+OMENDB_TORN_WRITES_ARE_FINE inline void
+write_nibbles(uint8_t *codes, const uint8_t *plane, uint32_t bytes)
+{
+	constexpr uint32_t kKept = 0xF0 >> kShift;
+
+	for (uint32_t i = 0; i < bytes; i += 2, codes += 64)
+	{
+		uint32_t bits = plane[i] | (uint32_t) plane[i + 1] << 8;
+		uint32_t c0 = codes[0] & kKept;
+		uint32_t c1 = codes[16] & kKept;
+		uint32_t c2 = codes[32] & kKept;
+		uint32_t c3 = codes[48] & kKept;
+
+		codes[0] = (uint8_t) (c0 | (bits & 0xF) << kShift);
+		codes[16] = (uint8_t) (c1 | (bits >> 4 & 0xF) << kShift);
+		codes[32] = (uint8_t) (c2 | (bits >> 8 & 0xF) << kShift);
+		codes[48] = (uint8_t) (c3 | (bits >> 12 & 0xF) << kShift);
+	}
+}
+
+void
+read_nibbles(const uint8_t *codes, uint8_t *plane, uint32_t bytes, uint32_t shift)
+{
+	for (uint32_t i = 0; i < bytes; i++, codes += 32)
+		plane[i] = (uint8_t) ((codes[0] >> shift & 0x0F) | (codes[16] >> shift & 0x0F) << 4);
+}
+
+double
+clamp(double x, double limit)
+{
+	return x > limit ? limit : (x < -limit ? -limit : x);
+}
+
+} // namespace
+
+bool
+factors_are_wide(const Space &space)
+{
+	return space.code_bits >= 3;
+}
+
+uint32_t
+factor_bytes(uint32_t code_bits)
+{
+	return OMENDB_LANES * (code_bits >= 3 ? 4 : 2);
+}
+
+uint32_t
+block_bytes(uint32_t code_dim, uint32_t code_bits)
+{
+	return 2 * factor_bytes(code_bits) + code_bits * code_dim * 4;
+}
+
+void
+encode_lane(const Space &space, const float *o, const float *c, LaneCode *code)
+{
+	OmendbResidualSums sums;
+
+	space.kernels->encode_residual(o, c, space.dim, space.code_dim, space.code_bits, code->planes,
+								   &sums);
+
+	/*
+	 * |r|^2 runs over all dimensions and <z,r> over those of the code, so this
+	 * is unbiased for truncated codes without a further factor.
+	 */
+	double mul = 0;
+
+	if (sums.z_dot_r > 0)
+		mul = clamp(2.0 * (double) sums.n2 / (double) sums.z_dot_r, kLargestMul);
+
+	/*
+	 * add is made with mul as stored: then the rounding of mul scales <r, q - c>
+	 * only, not the much larger <r, c>, which would not cancel.
+	 */
+	code->mul = (float) mul;
+	if (!factors_are_wide(space))
+		code->mul = float_of(bf16_bits(code->mul));
+
+	double add = (double) sums.n2 + (double) code->mul * (double) sums.z_dot_c;
+
+	/* Not a number: only from a damaged vector. No estimate is as good as any. */
+	if (!(add == add) || !(code->mul >= 0))
+	{
+		code->mul = 0;
+		add = 0;
+	}
+	code->add = (float) clamp(add, kLargestAdd);
+	if (!factors_are_wide(space))
+		code->add = float_of(bf16_bits(code->add));
+}
+
+OMENDB_TORN_WRITES_ARE_FINE void
+write_lane(const Space &space, uint8_t *block, uint32_t lane, const LaneCode &code)
+{
+	bool wide = factors_are_wide(space);
+	uint32_t factors = factor_bytes(space.code_bits);
+	uint32_t width = factors / OMENDB_LANES;
+	uint32_t plane_bytes = space.code_dim / 8;
+	uint8_t *add = block + lane * width;
+	uint8_t *codes = block + 2 * factors + lane_byte(lane);
+
+	store_factor(add, wide, kInfinity);
+	store_fence();
+	/* A plane of a lane follows the one before it without a gap. */
+	if (lane < 16)
+		write_nibbles<0>(codes, code.planes, space.code_bits * plane_bytes);
+	else
+		write_nibbles<4>(codes, code.planes, space.code_bits * plane_bytes);
+	store_factor(add + factors, wide, wide ? bits_of(code.mul) : bf16_bits(code.mul));
+	store_factor(add, wide, wide ? bits_of(code.add) : bf16_bits(code.add));
+}
+
+void
+clear_lane(const Space &space, uint8_t *block, uint32_t lane)
+{
+	bool wide = factors_are_wide(space);
+	uint32_t factors = factor_bytes(space.code_bits);
+	uint8_t *add = block + lane * (factors / OMENDB_LANES);
+
+	/* The code stays: without its factors it means nothing. */
+	store_factor(add, wide, kInfinity);
+	store_factor(add + factors, wide, 0);
+}
+
+void
+clear_block(const Space &space, uint8_t *block)
+{
+	memset(block, 0, block_bytes(space.code_dim, space.code_bits));
+	for (uint32_t lane = 0; lane < OMENDB_LANES; lane++)
+		clear_lane(space, block, lane);
+}
+
+void
+read_lane(const Space &space, const uint8_t *block, uint32_t lane, LaneCode *code)
+{
+	bool wide = factors_are_wide(space);
+	uint32_t factors = factor_bytes(space.code_bits);
+	uint32_t plane_bytes = space.code_dim / 8;
+	const uint8_t *add = block + lane * (factors / OMENDB_LANES);
+	const uint8_t *codes = block + 2 * factors + lane_byte(lane);
+
+	code->add = float_of(load_factor(add, wide));
+	code->mul = float_of(load_factor(add + factors, wide));
+	read_nibbles(codes, code->planes, space.code_bits * plane_bytes, lane < 16 ? 0 : 4);
+}
+
+float
+lane_mul(const Space &space, const uint8_t *block, uint32_t lane)
+{
+	bool wide = factors_are_wide(space);
+	uint32_t factors = factor_bytes(space.code_bits);
+
+	return float_of(load_factor(block + factors + lane * (factors / OMENDB_LANES), wide));
+}
+
+} // namespace omendb::quant
