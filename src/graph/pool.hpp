@@ -1,0 +1,389 @@
+/*
+ * pool.hpp - the candidates of one search on one level.
+ *
+ * - The seen table finds a node's entry by address in O(1). A node has one
+ *   entry; further estimates of it are averaged, each weighted with the
+ *   inverse of its variance, which gave the best recall per hop of everything
+ *   tried (design, part 2).
+ * - The heap orders the unexpanded entries by estimate.
+ * - The window holds the distances of the best `limit` expanded nodes: its
+ *   largest is the bound that a candidate must beat. It slides: a scan raises
+ *   the limit by one for every row it hands out (research: streaming search).
+ * - The spill keeps what was not good enough when it was met, so that a
+ *   stream can go on; a search that ends with the window does without.
+ */
+#ifndef OMENDB_GRAPH_POOL_HPP
+#define OMENDB_GRAPH_POOL_HPP
+
+#include <algorithm>
+#include <functional>
+#include <limits>
+
+#include "base/memory.hpp"
+#include "base/random.hpp"
+#include "graph/record.hpp"
+
+namespace omendb::graph
+{
+
+constexpr uint32_t kExpanded = 0xFFFFFFFFu;
+
+struct Entry
+{
+	Address address;
+	float estimate;
+	float weight;
+	uint32_t position; /* in the heap, or kExpanded */
+};
+
+struct SeenSlot
+{
+	Address address; /* kNoAddress: empty */
+	uint32_t entry;
+};
+
+struct HeapItem
+{
+	float estimate;
+	uint32_t entry;
+};
+
+struct Spilled
+{
+	Address address;
+	float estimate;
+	float weight;
+};
+
+class Pool
+{
+public:
+	void
+	init(const Memory *memory)
+	{
+		entries_.init(memory);
+		slots_.init(memory);
+		heap_.init(memory);
+		window_.init(memory);
+		beyond_.init(memory);
+		spill_.init(memory);
+		failed_ = false;
+	}
+
+	/* Start over with a window of `limit`; keep_rejected: fill the spill. */
+	bool
+	start(size_t limit, bool keep_rejected)
+	{
+		entries_.size = heap_.size = window_.size = beyond_.size = spill_.size = 0;
+		limit_ = limit;
+		keep_rejected_ = keep_rejected;
+		spill_floor_ = kInfinity;
+		if (slots_.capacity == 0 || slots_.size < kFirstSlots)
+		{
+			if (!slots_.reserve(kFirstSlots))
+				return false;
+			slots_.size = kFirstSlots;
+		}
+		/* A long search leaves a large table: do not clear all of it for the next short one. */
+		if (slots_.size > 4 * kFirstSlots)
+			slots_.size = 4 * kFirstSlots;
+		memset(slots_.data, 0xFF, slots_.size * sizeof(SeenSlot));
+		return window_.reserve(limit + 1);
+	}
+
+	/* What an estimate must beat to matter now. */
+	float
+	bound() const
+	{
+		return window_.size < limit_ ? kInfinity : window_[0];
+	}
+
+	/* Let a node in, or average one more estimate of it. */
+	bool
+	offer(Address address, float estimate, float weight)
+	{
+		if ((entries_.size + 1) * 2 > slots_.size && !grow_slots())
+			return false;
+		SeenSlot *slot = find(address);
+		if (slot->address == kNoAddress)
+		{
+			uint32_t entry = (uint32_t) entries_.size;
+			if (!entries_.push(Entry{address, estimate, weight, 0}) ||
+				!heap_.push(HeapItem{estimate, entry}))
+				return false;
+			slot->address = address;
+			slot->entry = entry;
+			sift_up(heap_.size - 1);
+			return true;
+		}
+		Entry &entry = entries_[slot->entry];
+		if (entry.position != kExpanded)
+			average(&entry, estimate, weight);
+		return true;
+	}
+
+	/* Remember a node that was not good enough for now. */
+	bool
+	reject(Address address, float estimate, float weight)
+	{
+		if (!keep_rejected_)
+			return true;
+		spill_floor_ = std::min(spill_floor_, estimate);
+		return spill_.push(Spilled{address, estimate, weight});
+	}
+
+	bool
+	keeps_rejected() const
+	{
+		return keep_rejected_;
+	}
+
+	/* Is there a candidate worth expanding before the window is settled? */
+	bool
+	has_next()
+	{
+		while (true)
+		{
+			float limit = bound();
+			bool found = heap_.size > 0 && heap_[0].estimate <= limit;
+			if (spill_.size == 0 || spill_floor_ > limit ||
+				(heap_.size > 0 && heap_[0].estimate <= spill_floor_))
+				return found;
+			if (!refill())
+				return false;
+		}
+	}
+
+	/* Take the nearest unexpanded candidate; only after has_next(). */
+	Address
+	pop()
+	{
+		uint32_t index = heap_[0].entry;
+		Entry &entry = entries_[index];
+
+		entry.position = kExpanded;
+		HeapItem last = heap_[--heap_.size];
+		if (heap_.size > 0)
+		{
+			heap_[0] = last;
+			sift_down(0);
+		}
+		return entry.address;
+	}
+
+	/* The candidate that pop() would give, or kNoAddress: to prefetch. */
+	Address
+	peek() const
+	{
+		return heap_.size > 0 ? entries_[heap_[0].entry].address : kNoAddress;
+	}
+
+	/* Mark a node as expanded without popping it; false when it was seen before. */
+	bool
+	mark(Address address)
+	{
+		if ((entries_.size + 1) * 2 > slots_.size && !grow_slots())
+			return false;
+		SeenSlot *slot = find(address);
+		if (slot->address != kNoAddress)
+			return false;
+		slot->address = address;
+		slot->entry = (uint32_t) entries_.size;
+		return entries_.push(Entry{address, 0, 0, kExpanded});
+	}
+
+	bool
+	seen(Address address)
+	{
+		return find(address)->address != kNoAddress;
+	}
+
+	/* Enter the true distance of an expanded node. */
+	bool
+	settle(float distance)
+	{
+		if (window_.size < limit_)
+		{
+			if (!window_.push(distance))
+				return false;
+			std::push_heap(window_.data, window_.data + window_.size);
+			return true;
+		}
+		if (distance < window_[0])
+		{
+			std::pop_heap(window_.data, window_.data + window_.size);
+			std::swap(distance, window_[window_.size - 1]);
+			std::push_heap(window_.data, window_.data + window_.size);
+		}
+		return !keep_rejected_ || push_beyond(distance);
+	}
+
+	/* The window slides by one: the next best expanded node comes in. */
+	bool
+	slide()
+	{
+		limit_++;
+		if (beyond_.size == 0)
+			return true;
+		std::pop_heap(beyond_.data, beyond_.data + beyond_.size, std::greater<float>());
+		float nearest = beyond_[--beyond_.size];
+		if (!window_.push(nearest))
+			return false;
+		std::push_heap(window_.data, window_.data + window_.size);
+		return true;
+	}
+
+	size_t
+	bytes() const
+	{
+		return entries_.bytes() + slots_.bytes() + heap_.bytes() + window_.bytes() +
+			   beyond_.bytes() + spill_.bytes();
+	}
+
+	/* Memory failed inside has_next(). */
+	bool
+	failed() const
+	{
+		return failed_;
+	}
+
+private:
+	static constexpr size_t kFirstSlots = 1024;
+	static constexpr size_t kRefillLeast = 256;
+	static constexpr float kInfinity = std::numeric_limits<float>::infinity();
+
+	SeenSlot *
+	find(Address address)
+	{
+		size_t mask = slots_.size - 1;
+		size_t i = (address * 0x9E3779B1u) >> 7 & mask;
+		while (slots_[i].address != address && slots_[i].address != kNoAddress)
+			i = (i + 1) & mask;
+		return &slots_[i];
+	}
+
+	bool
+	grow_slots()
+	{
+		size_t size = slots_.size * 4;
+		if (!slots_.reserve(size))
+			return failed_ = true, false;
+		slots_.size = size;
+		memset(slots_.data, 0xFF, size * sizeof(SeenSlot));
+		for (size_t i = 0; i < entries_.size; i++)
+		{
+			SeenSlot *slot = find(entries_[i].address);
+			slot->address = entries_[i].address;
+			slot->entry = (uint32_t) i;
+		}
+		return true;
+	}
+
+	bool
+	push_beyond(float distance)
+	{
+		if (!beyond_.push(distance))
+			return false;
+		std::push_heap(beyond_.data, beyond_.data + beyond_.size, std::greater<float>());
+		return true;
+	}
+
+	void
+	average(Entry *entry, float estimate, float weight)
+	{
+		float total = entry->weight + weight;
+		float mean = (entry->estimate * entry->weight + estimate * weight) / total;
+		entry->weight = total;
+		entry->estimate = mean;
+		size_t position = entry->position;
+		float old = heap_[position].estimate;
+		heap_[position].estimate = mean;
+		if (mean < old)
+			sift_up(position);
+		else
+			sift_down(position);
+	}
+
+	/* Move the nearest part of the spill, an eighth at least, into the heap. */
+	bool
+	refill()
+	{
+		size_t n = spill_.size;
+		size_t count = std::min(n, std::max(kRefillLeast, n / 8));
+		Spilled *s = spill_.data;
+
+		std::nth_element(s, s + (count - 1), s + n, [](const Spilled &a, const Spilled &b) {
+			return a.estimate < b.estimate;
+		});
+		for (size_t i = 0; i < count; i++)
+		{
+			if (!offer(s[i].address, s[i].estimate, s[i].weight))
+				return failed_ = true, false;
+		}
+		spill_floor_ = kInfinity;
+		for (size_t i = count; i < n; i++)
+		{
+			s[i - count] = s[i];
+			spill_floor_ = std::min(spill_floor_, s[i].estimate);
+		}
+		spill_.size = n - count;
+		return true;
+	}
+
+	void
+	place(size_t position, const HeapItem &item)
+	{
+		heap_[position] = item;
+		entries_[item.entry].position = (uint32_t) position;
+	}
+
+	void
+	sift_up(size_t position)
+	{
+		HeapItem item = heap_[position];
+		while (position > 0)
+		{
+			size_t parent = (position - 1) / 2;
+			if (heap_[parent].estimate <= item.estimate)
+				break;
+			place(position, heap_[parent]);
+			position = parent;
+		}
+		place(position, item);
+	}
+
+	void
+	sift_down(size_t position)
+	{
+		HeapItem item = heap_[position];
+		size_t n = heap_.size;
+		while (true)
+		{
+			size_t child = 2 * position + 1;
+			if (child >= n)
+				break;
+			if (child + 1 < n && heap_[child + 1].estimate < heap_[child].estimate)
+				child++;
+			if (item.estimate <= heap_[child].estimate)
+				break;
+			place(position, heap_[child]);
+			position = child;
+		}
+		place(position, item);
+	}
+
+	Array<Entry> entries_;
+	Array<SeenSlot> slots_;
+	Array<HeapItem> heap_;
+	Array<float> window_; /* max-heap of the best `limit_` distances */
+	Array<float> beyond_; /* min-heap of the other expanded nodes' */
+	Array<Spilled> spill_;
+	size_t limit_;
+	float spill_floor_;
+	bool keep_rejected_;
+	bool failed_;
+};
+
+} // namespace omendb::graph
+
+#endif

@@ -1,0 +1,153 @@
+/*
+ * record.cpp - choosing and computing the shape of records.
+ */
+#include "graph/record.hpp"
+
+namespace omendb::graph
+{
+
+namespace
+{
+
+constexpr uint32_t kRecordAlign = 8;
+
+uint32_t
+align_up(uint32_t n, uint32_t to)
+{
+	return (n + to - 1) / to * to;
+}
+
+/* Bytes of everything but the codes of all blocks. */
+uint32_t
+fixed_bytes(const Shape &shape)
+{
+	uint32_t masks = align_up(2 * 4 * shape.blocks, kRecordAlign);
+	uint32_t vector = align_up(quant::stored_bytes(shape.storage, shape.dim), kRecordAlign);
+	uint32_t factors = 2 * quant::factor_bytes(shape.code_bits);
+
+	return (uint32_t) sizeof(RecordHeader) + masks + vector +
+		   shape.blocks * (OMENDB_LANES * 4 + factors);
+}
+
+/* The largest code dimension that lets `slots` records share a page; 0 if none. */
+uint32_t
+code_dim_for(const Shape &shape, uint32_t page_bytes, uint32_t slots)
+{
+	uint32_t slot = page_bytes / slots / kRecordAlign * kRecordAlign;
+	uint32_t fixed = fixed_bytes(shape);
+
+	if (fixed >= slot)
+		return 0;
+	/* A dimension costs half a byte a lane and plane: 16 bytes a block. */
+	uint32_t dims = (slot - fixed) / (shape.blocks * shape.code_bits * 4);
+	dims = dims / OMENDB_DIM_QUANTUM * OMENDB_DIM_QUANTUM;
+	return dims < shape.dim ? dims : shape.dim;
+}
+
+/*
+ * Bits a dimension: enough for about a hundred bits a code, since the error
+ * falls with their number (research: RaBitQ; the table in src/README).
+ */
+uint32_t
+default_code_bits(uint32_t dim)
+{
+	if (dim <= 32)
+		return 4;
+	if (dim < 64)
+		return 3;
+	return dim < 128 ? 2 : 1;
+}
+
+/*
+ * The shortest code worth having when a shorter one lets one more record into
+ * a page: beyond some 384 dimensions the rest tells little.
+ */
+uint32_t
+least_code_dim(uint32_t dim)
+{
+	uint32_t least = dim / 3 > 384 ? dim / 3 : 384;
+	return least < dim ? least : dim;
+}
+
+/* Most records a page whose codes are still long enough; 0 if none fits. */
+uint32_t
+choose_slots(const Shape &shape, uint32_t page_bytes, uint32_t least)
+{
+	uint32_t best = 0;
+	for (uint32_t slots = 1; slots <= kMaxSlots; slots++)
+	{
+		if (code_dim_for(shape, page_bytes, slots) < least)
+			break;
+		best = slots;
+	}
+	return best;
+}
+
+bool
+choose_with_storage(const ShapeRequest &request, quant::Storage storage, Shape *shape)
+{
+	shape->storage = storage;
+	shape->code_bits = request.code_bits ? request.code_bits : default_code_bits(request.dim);
+	uint32_t least = request.code_dim ? request.code_dim : least_code_dim(request.dim);
+	uint32_t slots = choose_slots(*shape, request.page_bytes, least);
+
+	if (slots == 0)
+	{
+		/* Nothing fits with codes of that length: the longest that one record a page allows. */
+		slots = 1;
+		shape->code_bits = 1;
+		least = OMENDB_MIN_CODE_DIM < request.dim ? OMENDB_MIN_CODE_DIM : request.dim;
+		if (code_dim_for(*shape, request.page_bytes, slots) < least)
+			return false;
+	}
+	shape->code_dim =
+		request.code_dim ? request.code_dim : code_dim_for(*shape, request.page_bytes, slots);
+	return complete_shape(shape, request.page_bytes);
+}
+
+} // namespace
+
+bool
+complete_shape(Shape *shape, uint32_t page_bytes)
+{
+	if (shape->dim == 0 || shape->dim % OMENDB_DIM_QUANTUM != 0 || shape->dim > 16384 ||
+		shape->code_dim == 0 || shape->code_dim % OMENDB_DIM_QUANTUM != 0 ||
+		shape->code_dim > shape->dim || shape->code_bits < 1 ||
+		shape->code_bits > OMENDB_MAX_CODE_BITS || shape->blocks < 1 ||
+		shape->blocks > OMENDB_MAX_BLOCKS || shape->max_links < 1 ||
+		shape->max_links > shape->blocks * OMENDB_LANES)
+		return false;
+	shape->masks_at = (uint32_t) sizeof(RecordHeader);
+	shape->vector_at = align_up(shape->masks_at + 2 * 4 * shape->blocks, kRecordAlign);
+	shape->neighbours_at = align_up(
+		shape->vector_at + quant::stored_bytes(shape->storage, shape->dim), kRecordAlign);
+	shape->blocks_at = shape->neighbours_at + shape->blocks * OMENDB_LANES * 4;
+	shape->block_bytes = quant::block_bytes(shape->code_dim, shape->code_bits);
+	shape->slot_bytes =
+		align_up(shape->blocks_at + shape->blocks * shape->block_bytes, kRecordAlign);
+	shape->slots = page_bytes / shape->slot_bytes;
+	if (shape->slots > kMaxSlots)
+		shape->slots = kMaxSlots;
+	return shape->slots > 0;
+}
+
+bool
+choose_shape(const ShapeRequest &request, Shape *shape)
+{
+	shape->dim = request.dim;
+	shape->max_links = 2 * request.m;
+	shape->blocks = (shape->max_links + OMENDB_LANES - 1) / OMENDB_LANES;
+	if (!request.storage_auto)
+		return choose_with_storage(request, request.storage, shape);
+	if (!choose_with_storage(request, quant::Storage::Int8, shape))
+		return false;
+
+	/* Half precision where it costs no page and next to no code. */
+	Shape half = *shape;
+	if (choose_with_storage(request, quant::Storage::Half, &half) &&
+		half.slots >= shape->slots && half.code_dim >= least_code_dim(request.dim))
+		*shape = half;
+	return true;
+}
+
+} // namespace omendb::graph

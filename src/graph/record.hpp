@@ -1,0 +1,225 @@
+/*
+ * record.hpp - the bytes of a node on one level, the same on every level.
+ *
+ * A record is self-contained: what a scan returns (TIDs, distance) comes from
+ * these bytes alone, and one record scores all its neighbours (one page, one
+ * hop). Sections, in order of access, at the offsets of a Shape:
+ *
+ *   header          RecordHeader, 48 bytes
+ *   protected mask  u32 a block: lanes that are links of the protected tree
+ *   diverse mask    u32 a block: lanes the last selection picked as diverse
+ *   vector          x^, stored_bytes(storage, dim)
+ *   neighbours      u32 address a lane, kNoAddress when empty
+ *   code blocks     quant/code.hpp, block_bytes each, one for every 32 lanes
+ *
+ * Offsets are relative to the record; records start at multiples of 8 within
+ * a page, pages anywhere in memory.
+ */
+#ifndef OMENDB_GRAPH_RECORD_HPP
+#define OMENDB_GRAPH_RECORD_HPP
+
+#include <stddef.h>
+#include <string.h>
+
+#include "base/limits.h"
+#include "quant/code.hpp"
+
+namespace omendb::graph
+{
+
+/* Where a record is: block << kSlotBits | slot. */
+using Address = uint32_t;
+constexpr uint32_t kSlotBits = 6;
+constexpr uint32_t kMaxSlots = 1u << kSlotBits;
+constexpr Address kNoAddress = 0xFFFFFFFFu;
+
+inline uint32_t
+address_block(Address a)
+{
+	return a >> kSlotBits;
+}
+
+inline uint32_t
+address_slot(Address a)
+{
+	return a & (kMaxSlots - 1);
+}
+
+inline Address
+make_address(uint32_t block, uint32_t slot)
+{
+	return block << kSlotBits | slot;
+}
+
+enum class State : uint8_t
+{
+	Free = 0,	 /* never used or freed: no TIDs, no links, nobody may follow */
+	Linking = 1, /* written, in-links not complete yet; a scan returns it */
+	Live = 2,	 /* the ordinary state */
+	Dead = 3	 /* no TIDs left; routes until vacuum has repaired its in-links */
+};
+
+/* A heap row: block number in two halves and line pointer, as ItemPointerData. */
+struct Tid
+{
+	uint16_t block_high;
+	uint16_t block_low;
+	uint16_t offset;
+};
+
+constexpr uint32_t kInlineTids = 2;
+
+/* Flags of a record. */
+constexpr uint8_t kFlagUniform = 1; /* every TID's vector has the same bytes (by hash) */
+
+struct RecordHeader
+{
+	uint8_t state;		 /* State */
+	uint8_t level;		 /* 0 is the level that holds every node */
+	uint8_t lock;		 /* build only: 1 while a writer owns the lists; 0 on disk */
+	uint8_t flags;		 /* kFlag... */
+	uint16_t generation; /* counts re-uses of the slot */
+	uint8_t tid_count;	 /* TIDs in tids[]; level 0 only */
+	uint8_t unused;		 /* 0 */
+	uint32_t down;		 /* level > 0: the same node one level down; else kNoAddress */
+	uint32_t overflow;	 /* level 0: newest TID part on an overflow page, or kNoAddress */
+	float scale;		 /* int8 vectors: x^_i = scale * c_i; else 1 */
+	float self_dot;		 /* |x^|^2 */
+	float residual;		 /* >= |t(x) - x^| of every row of this node, may be +inf */
+	uint32_t hash;		 /* of the first row's vector: see kFlagUniform */
+	Tid tids[kInlineTids];
+	uint32_t reserved; /* 0 */
+};
+
+static_assert(sizeof(Tid) == 6, "as ItemPointerData");
+static_assert(sizeof(RecordHeader) == 48, "on disk");
+
+/* What an index chose; all else about its records follows from it. */
+struct Shape
+{
+	uint32_t dim;
+	uint32_t code_dim;
+	uint32_t code_bits;
+	quant::Storage storage;
+	uint32_t blocks;	/* of 32 lanes */
+	uint32_t max_links; /* 2m, at most 32 * blocks */
+
+	uint32_t masks_at;
+	uint32_t vector_at;
+	uint32_t neighbours_at;
+	uint32_t blocks_at;
+	uint32_t block_bytes;
+	uint32_t slot_bytes; /* a multiple of 8 */
+	uint32_t slots;		 /* records a page, 1 to kMaxSlots */
+};
+
+/* Fill the derived fields from the first six. Returns false if no record fits a page. */
+bool complete_shape(Shape *shape, uint32_t page_bytes);
+
+/*
+ * Choose code_bits, code_dim and (storage_auto) storage so that whole records
+ * fill a page. page_bytes: usable bytes of a page. Returns false when a record
+ * of that dimension and m cannot fit one page.
+ */
+struct ShapeRequest
+{
+	uint32_t dim;
+	uint32_t m;
+	bool storage_auto;
+	quant::Storage storage;
+	uint32_t page_bytes;
+	uint32_t code_dim;	/* 0: choose */
+	uint32_t code_bits; /* 0: choose */
+};
+bool choose_shape(const ShapeRequest &request, Shape *shape);
+
+/* Views into a record; all unaligned-safe reads go through load32/store32. */
+inline uint32_t
+load32(const uint8_t *p)
+{
+	return __atomic_load_n((const uint32_t *) (const void *) p, __ATOMIC_ACQUIRE);
+}
+
+inline RecordHeader *
+header(uint8_t *record)
+{
+	return (RecordHeader *) (void *) record;
+}
+
+inline const RecordHeader *
+header(const uint8_t *record)
+{
+	return (const RecordHeader *) (const void *) record;
+}
+
+inline const uint8_t *
+vector_of(const Shape &shape, const uint8_t *record)
+{
+	return record + shape.vector_at;
+}
+
+inline uint8_t *
+vector_of(const Shape &shape, uint8_t *record)
+{
+	return record + shape.vector_at;
+}
+
+inline const uint32_t *
+neighbours(const Shape &shape, const uint8_t *record)
+{
+	return (const uint32_t *) (const void *) (record + shape.neighbours_at);
+}
+
+inline uint32_t *
+neighbours(const Shape &shape, uint8_t *record)
+{
+	return (uint32_t *) (void *) (record + shape.neighbours_at);
+}
+
+inline uint32_t *
+protected_mask(const Shape &shape, uint8_t *record)
+{
+	return (uint32_t *) (void *) (record + shape.masks_at);
+}
+
+inline const uint32_t *
+protected_mask(const Shape &shape, const uint8_t *record)
+{
+	return (const uint32_t *) (const void *) (record + shape.masks_at);
+}
+
+inline uint32_t *
+diverse_mask(const Shape &shape, uint8_t *record)
+{
+	return protected_mask(shape, record) + shape.blocks;
+}
+
+inline uint8_t *
+code_block(const Shape &shape, uint8_t *record, uint32_t block)
+{
+	return record + shape.blocks_at + block * shape.block_bytes;
+}
+
+inline const uint8_t *
+code_block(const Shape &shape, const uint8_t *record, uint32_t block)
+{
+	return record + shape.blocks_at + block * shape.block_bytes;
+}
+
+/* What distances need: never changes once a record is published. */
+inline quant::StoredMeta
+vector_meta(const RecordHeader *h)
+{
+	return quant::StoredMeta{h->scale, h->self_dot, 0};
+}
+
+/* Also the residual, which grows when a row joins a node. */
+inline quant::StoredMeta
+stored_meta(const RecordHeader *h)
+{
+	return quant::StoredMeta{h->scale, h->self_dot, h->residual};
+}
+
+} // namespace omendb::graph
+
+#endif

@@ -1,0 +1,221 @@
+/*
+ * search-inl.hpp - greedy best-first search on one level, and the descent.
+ *
+ * Algorithm 2 of Malkov and Yashunin's HNSW, with the twist of SymphonyQG: a
+ * node's true distance is computed only when it is expanded, and one FastScan
+ * of its record estimates the distances of all its neighbours.
+ */
+#ifndef OMENDB_GRAPH_SEARCH_INL_HPP
+#define OMENDB_GRAPH_SEARCH_INL_HPP
+
+#include "graph/pool.hpp"
+#include "graph/store.hpp"
+
+namespace omendb::graph
+{
+
+/* Width of the search on the levels above the one wanted. */
+constexpr size_t kDescentWidth = 8;
+
+/* An expanded node, as insertion and descent remember it. */
+struct Candidate
+{
+	float distance;
+	Address address;
+	Address down;
+};
+
+/* Offer the lanes of one block that beat the bound; remember the others if asked. */
+template <typename Store>
+bool
+offer_block(Store &store, Pool &pool, const quant::Query &query, const uint8_t *record,
+			uint32_t block, float center)
+{
+	const Shape &shape = store.shape();
+	const uint8_t *codes = code_block(shape, record, block);
+	const uint32_t *links = neighbours(shape, record) + block * OMENDB_LANES;
+	float estimates[OMENDB_LANES];
+	uint32_t near =
+		quant::scan_lanes(store.space(), query, codes, center, pool.bound(), estimates);
+
+	for (uint32_t mask = near; mask != 0; mask &= mask - 1)
+	{
+		uint32_t lane = (uint32_t) __builtin_ctz(mask);
+		Address address = __atomic_load_n(&links[lane], __ATOMIC_ACQUIRE);
+		if (address == kNoAddress)
+			continue;
+		float mul = quant::lane_mul(store.space(), codes, lane);
+		float variance = mul * mul * center;
+		float weight = variance > 1e-30f ? 1.0f / variance : 1e30f;
+		if (weight < 1e-30f)
+			weight = 1e-30f;
+		if (!pool.offer(address, estimates[lane], weight))
+			return false;
+	}
+	if (!pool.keeps_rejected())
+		return true;
+	for (uint32_t lane = 0; lane < OMENDB_LANES; lane++)
+	{
+		Address address = links[lane];
+		if ((near >> lane & 1) != 0 || address == kNoAddress)
+			continue;
+		/* An estimate that is no number (huge values) must not hide a row. */
+		float estimate = estimates[lane] == estimates[lane]
+							 ? estimates[lane]
+							 : std::numeric_limits<float>::infinity();
+		if (!pool.reject(address, estimate, 1e-30f))
+			return false;
+	}
+	return true;
+}
+
+/*
+ * Expand one node: its distance to the visitor, its neighbours to the pool.
+ * visitor.visit(address, record, distance) runs while the record is being
+ * read and returns whether the node counts for the window; visitor.distance
+ * (query, record) computes the squared distance.
+ */
+template <typename Store, typename Visitor>
+OmendbStatus
+expand(Store &store, Pool &pool, const quant::Query &query, uint32_t level, Address address,
+	   Visitor &visitor)
+{
+	const uint8_t *record = store.begin_read(address, pool.peek());
+	if (record == nullptr)
+		return OMENDB_OK;
+
+	const RecordHeader *h = header(record);
+	bool ok = true;
+	if (h->state != (uint8_t) State::Free && h->level == level)
+	{
+		float distance = visitor.distance(query, record);
+		if (!(distance <= std::numeric_limits<float>::max()))
+			distance = std::numeric_limits<float>::max();
+		if (visitor.visit(address, record, distance))
+			ok = pool.settle(distance);
+		for (uint32_t block = 0; ok && block < store.shape().blocks; block++)
+			ok = offer_block(store, pool, query, record, block, distance);
+	}
+	store.end_read();
+	return ok && !visitor.failed() ? OMENDB_OK : OMENDB_NO_MEMORY;
+}
+
+/* Expand until the window is settled. */
+template <typename Store, typename Visitor>
+OmendbStatus
+run_search(Store &store, Pool &pool, const quant::Query &query, uint32_t level, Visitor &visitor)
+{
+	while (pool.has_next())
+	{
+		OmendbStatus status = expand(store, pool, query, level, pool.pop(), visitor);
+		if (status != OMENDB_OK)
+			return status;
+		store.poll();
+	}
+	return pool.failed() ? OMENDB_NO_MEMORY : OMENDB_OK;
+}
+
+/* Collects every expanded node. */
+template <typename Store>
+struct CollectVisitor
+{
+	const Store *store;
+	Array<Candidate> *out;
+	bool out_of_memory;
+
+	float
+	distance(const quant::Query &query, const uint8_t *record)
+	{
+		return store->search_distance(query, record);
+	}
+
+	bool
+	visit(Address address, const uint8_t *record, float distance)
+	{
+		if (!out->push(Candidate{distance, address, header(record)->down}))
+			out_of_memory = true;
+		return true;
+	}
+
+	bool
+	failed() const
+	{
+		return out_of_memory;
+	}
+};
+
+inline bool
+nearer(const Candidate &a, const Candidate &b)
+{
+	return a.distance != b.distance ? a.distance < b.distance : a.address < b.address;
+}
+
+/*
+ * Search one level from the given starts with a window of `width`; every
+ * expanded node goes to out, nearest first. Starts are addresses on `level`.
+ */
+template <typename Store>
+OmendbStatus
+search_level(Store &store, Pool &pool, const quant::Query &query, uint32_t level, size_t width,
+			 Array<Candidate> *starts, Array<Candidate> *out)
+{
+	if (!pool.start(width, false))
+		return OMENDB_NO_MEMORY;
+	for (size_t i = 0; i < starts->size; i++)
+	{
+		if (!pool.offer((*starts)[i].address, (*starts)[i].distance, 1e-30f))
+			return OMENDB_NO_MEMORY;
+	}
+	out->size = 0;
+	CollectVisitor<Store> visitor{&store, out, false};
+	OmendbStatus status = run_search(store, pool, query, level, visitor);
+	if (status == OMENDB_OK)
+		std::sort(out->data, out->data + out->size, nearer);
+	return status;
+}
+
+/* Replace starts by the nearest of found, one level down. */
+inline bool
+step_down(const Array<Candidate> &found, Array<Candidate> *starts)
+{
+	starts->size = 0;
+	for (size_t i = 0; i < found.size && starts->size < kDescentWidth; i++)
+	{
+		if (found[i].down == kNoAddress)
+			continue;
+		if (!starts->push(Candidate{found[i].distance, found[i].down, kNoAddress}))
+			return false;
+	}
+	return true;
+}
+
+/*
+ * From the entry point down to `level`: on return starts holds up to
+ * kDescentWidth addresses on that level, none when the index is empty or
+ * every path broke off. scratch is overwritten.
+ */
+template <typename Store>
+OmendbStatus
+descend(Store &store, Pool &pool, const quant::Query &query, EntryPoint entry, uint32_t level,
+		Array<Candidate> *starts, Array<Candidate> *scratch)
+{
+	starts->size = 0;
+	if (entry.address == kNoAddress)
+		return OMENDB_OK;
+	if (!starts->push(Candidate{0, entry.address, kNoAddress}))
+		return OMENDB_NO_MEMORY;
+	for (uint32_t l = entry.level; l > level; l--)
+	{
+		OmendbStatus status =
+			search_level(store, pool, query, l, kDescentWidth, starts, scratch);
+		if (status != OMENDB_OK)
+			return status;
+		if (!step_down(*scratch, starts))
+			return OMENDB_NO_MEMORY;
+	}
+	return OMENDB_OK;
+}
+
+} // namespace omendb::graph
+
+#endif

@@ -1,0 +1,59 @@
+/*
+ * store.hpp - what the graph algorithms ask of whatever holds the records.
+ *
+ * Search, selection and insertion are templates over a Store, so that page
+ * access inlines. A Store has:
+ *
+ *   const quant::Space &space() const;
+ *   const Shape &shape() const;
+ *
+ *   const uint8_t *begin_read(Address a, Address next)
+ *       The record's bytes until end_read(), or nullptr when a cannot be
+ *       followed (a stale link): a wasted hop, never an error. At most one
+ *       record is being read at a time. next: who will probably be read after
+ *       it, to be fetched meanwhile, or kNoAddress.
+ *   void end_read();
+ *   void poll();
+ *       Called between hops with nothing held; may not return (longjmp).
+ *
+ *   float search_distance(const quant::Query &query, const uint8_t *record)
+ *
+ * For insertion also:
+ *
+ *   const uint8_t *record(Address a);  stable bytes without begin_read, or NULL
+ *   void prefetch(Address a);          the whole record
+ *   void prefetch_vector(Address a);   header and vector
+ *   void set_row(stored, meta);        the row search_distance() is from
+ *   uint8_t *new_record(Address a);    of allocate(), known to nobody yet
+ *   uint8_t *begin_write(Address a);  a record under its writer's lock: no
+ *   void end_write(Address a);        allocation, no poll, one at a time
+ *   Address allocate(uint32_t level); a slot that was reserved beforehand
+ *   bool add_tid(Address a, const Row &row);  false: this node takes no more
+ *   entry(), set_entry(), root(), set_root(); lock_entry() and unlock_entry()
+ *   serialise the few inserts that change the entry point.
+ */
+#ifndef OMENDB_GRAPH_STORE_HPP
+#define OMENDB_GRAPH_STORE_HPP
+
+#include "graph/record.hpp"
+
+namespace omendb::graph
+{
+
+struct EntryPoint
+{
+	Address address; /* kNoAddress: the index is empty */
+	uint32_t level;
+};
+
+/* A row on its way in: what is stored of it besides its vector. */
+struct Row
+{
+	Tid tid;
+	uint32_t hash; /* of the type's own bytes */
+	float residual;
+};
+
+} // namespace omendb::graph
+
+#endif
