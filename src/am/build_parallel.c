@@ -1,0 +1,334 @@
+/*
+ * build_parallel.c - a build by the leader and parallel workers.
+ *
+ * All participants insert into one graph in a DSA area (build_area.c); the
+ * heap is divided by a parallel table scan. The leader takes part, then waits
+ * for the workers and writes the pages alone.
+ */
+#include "postgres.h"
+
+#include "access/parallel.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "catalog/index.h"
+#include "catalog/pg_proc.h"
+#include "commands/progress.h"
+#include "executor/instrument.h"
+#include "miscadmin.h"
+#include "nodes/pathnodes.h"
+#include "optimizer/clauses.h"
+#include "optimizer/cost.h"
+#include "optimizer/paths.h"
+#include "pgstat.h"
+#include "storage/bufmgr.h"
+#include "storage/condition_variable.h"
+#include "storage/spin.h"
+#include "tcop/tcopprot.h"
+#include "utils/backend_progress.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/wait_event.h"
+
+#include "am/am.h"
+#include "am/build.h"
+#include "pg/compat.h"
+
+/* Keys of the shared table of contents. */
+#define KEY_SHARED 1
+#define KEY_SCAN 2
+#define KEY_MEAN 3
+#define KEY_CONTROL 4
+#define KEY_DSA 5
+#define KEY_QUERY_TEXT 6
+#define KEY_WAL_USAGE 7
+#define KEY_BUFFER_USAGE 8
+
+/* maintenance_work_mem each participant must have, as core asks for its own builds. */
+#define PARTICIPANT_KB (32 * 1024)
+
+typedef struct SharedBuild
+{
+	Oid heap;
+	Oid index;
+	double tuples_expected;
+	OmendbMetaPage meta;
+
+	ConditionVariable worker_done;
+	slock_t mutex; /* protects what follows */
+	int workers_done;
+	double heap_tuples;
+	uint64 skipped;
+
+	OmendbAreaShared area;
+} SharedBuild;
+
+struct OmendbParallelBuild
+{
+	ParallelContext *context;
+	SharedBuild *shared;
+	WalUsage *wal_usage;
+	BufferUsage *buffer_usage;
+};
+
+/* ---- how many workers ---- */
+
+/*
+ * Expressions and predicate must be safe to run in workers. A planner root
+ * that knows nothing but "something may be unsafe" makes the check look.
+ */
+static bool
+is_safe(OmendbBuild *build)
+{
+	PlannerInfo *root = makeNode(PlannerInfo);
+
+	root->parse = makeNode(Query);
+	root->glob = makeNode(PlannerGlobal);
+	root->glob->maxParallelHazard = PROPARALLEL_UNSAFE;
+	return is_parallel_safe(root, (Node *) RelationGetIndexExpressions(build->index)) &&
+		   is_parallel_safe(root, (Node *) RelationGetIndexPredicate(build->index));
+}
+
+/* Blocks of the table and of its TOAST table, where long vectors are. */
+static BlockNumber
+table_blocks(Relation heap)
+{
+	BlockNumber blocks = RelationGetNumberOfBlocks(heap);
+
+	if (OidIsValid(heap->rd_rel->reltoastrelid))
+	{
+		Relation toast = table_open(heap->rd_rel->reltoastrelid, AccessShareLock);
+
+		blocks += RelationGetNumberOfBlocks(toast);
+		table_close(toast, AccessShareLock);
+	}
+	return blocks;
+}
+
+int
+omendb_plan_build_workers(OmendbBuild *build)
+{
+	int workers = RelationGetParallelWorkers(build->heap, -1);
+	BlockNumber blocks;
+	BlockNumber threshold;
+
+	if (!IsUnderPostmaster || max_parallel_maintenance_workers == 0 ||
+		build->heap->rd_rel->relpersistence == RELPERSISTENCE_TEMP || !is_safe(build))
+		return 0;
+	if (workers != -1)
+		return Min(workers, max_parallel_maintenance_workers);
+
+	/* As core: one worker from min_parallel_table_scan_size, one more for every factor of 3. */
+	blocks = table_blocks(build->heap);
+	threshold = (BlockNumber) Max(min_parallel_table_scan_size, 1);
+	if (blocks < threshold)
+		return 0;
+	workers = 1;
+	while (threshold < MaxBlockNumber / 3 && blocks >= threshold * 3)
+	{
+		workers++;
+		threshold *= 3;
+	}
+	workers = Min(workers, max_parallel_maintenance_workers);
+	while (workers > 0 && maintenance_work_mem / (workers + 1) < PARTICIPANT_KB)
+		workers--;
+	return workers;
+}
+
+/* ---- what every participant does ---- */
+
+static void
+participate(OmendbBuild *build, SharedBuild *shared, ParallelTableScanDesc scan)
+{
+	omendb_build_insert_all(build, table_beginscan_parallel(build->heap, scan));
+	SpinLockAcquire(&shared->mutex);
+	shared->heap_tuples += build->heap_tuples;
+	shared->skipped += build->skipped;
+	if (!build->is_leader)
+		shared->workers_done++;
+	SpinLockRelease(&shared->mutex);
+	ConditionVariableSignal(&shared->worker_done);
+}
+
+/* Entry point of a worker, found by name. */
+PGDLLEXPORT void omendb_parallel_build_main(dsm_segment *segment, shm_toc *toc);
+
+void
+omendb_parallel_build_main(dsm_segment *segment, shm_toc *toc)
+{
+	SharedBuild *shared = (SharedBuild *) shm_toc_lookup(toc, KEY_SHARED, false);
+	WalUsage *wal_usage = (WalUsage *) shm_toc_lookup(toc, KEY_WAL_USAGE, false);
+	BufferUsage *buffer_usage = (BufferUsage *) shm_toc_lookup(toc, KEY_BUFFER_USAGE, false);
+	char *query = (char *) shm_toc_lookup(toc, KEY_QUERY_TEXT, true);
+	OmendbBuild build;
+	dsa_area *dsa;
+
+	debug_query_string = query;
+	pgstat_report_activity(STATE_RUNNING, debug_query_string);
+	(void) omendb_build_tranche();
+	memset(&build, 0, sizeof(build));
+	build.heap = table_open(shared->heap, ShareLock);
+	build.index = index_open(shared->index, AccessExclusiveLock);
+	build.info = BuildIndexInfo(build.index);
+	build.opclass = omendb_opclass(build.index);
+	build.meta = shared->meta;
+	build.mean = (const float *) shm_toc_lookup(toc, KEY_MEAN, false);
+	build.tuples_expected = shared->tuples_expected;
+	build.control = (OmendbBuildControl *) shm_toc_lookup(toc, KEY_CONTROL, false);
+	build.row_context =
+		AllocSetContextCreate(CurrentMemoryContext, "omen_hnsw row", ALLOCSET_DEFAULT_SIZES);
+	build.buffer = (float *) palloc(build.meta.input_dim * sizeof(float));
+	dsa = dsa_attach_in_place(shm_toc_lookup(toc, KEY_DSA, false), segment);
+	omendb_area_init(&build.area, &shared->area, build.control, dsa);
+
+	InstrStartParallelQuery();
+	participate(&build, shared, (ParallelTableScanDesc) shm_toc_lookup(toc, KEY_SCAN, false));
+	InstrEndParallelQuery(&buffer_usage[ParallelWorkerNumber], &wal_usage[ParallelWorkerNumber]);
+	ereport(DEBUG1, errmsg_internal("worker processed %.0f tuples", build.heap_tuples));
+
+	dsa_detach(dsa);
+	index_close(build.index, AccessExclusiveLock);
+	table_close(build.heap, ShareLock);
+}
+
+/* ---- the leader ---- */
+
+static void
+estimate(ParallelContext *context, const OmendbBuild *build)
+{
+	shm_toc_estimator *e = &context->estimator;
+
+	shm_toc_estimate_chunk(e, sizeof(SharedBuild));
+	shm_toc_estimate_chunk(e, table_parallelscan_estimate(build->heap, SnapshotAny));
+	shm_toc_estimate_chunk(e, build->meta.input_dim * sizeof(float));
+	shm_toc_estimate_chunk(e, omendb_build_control_size());
+	shm_toc_estimate_chunk(e, dsa_minimum_size());
+	shm_toc_estimate_chunk(e, mul_size(sizeof(WalUsage), context->nworkers));
+	shm_toc_estimate_chunk(e, mul_size(sizeof(BufferUsage), context->nworkers));
+	if (debug_query_string)
+		shm_toc_estimate_chunk(e, strlen(debug_query_string) + 1);
+	shm_toc_estimate_keys(e, 8);
+}
+
+static SharedBuild *
+store_shared(ParallelContext *context, OmendbBuild *build, Size bytes_wanted, Size bytes_limit)
+{
+	shm_toc *toc = context->toc;
+	SharedBuild *shared = (SharedBuild *) shm_toc_allocate(toc, sizeof(SharedBuild));
+	float *mean = (float *) shm_toc_allocate(toc, build->meta.input_dim * sizeof(float));
+
+	memset(shared, 0, sizeof(*shared));
+	shared->heap = RelationGetRelid(build->heap);
+	shared->index = RelationGetRelid(build->index);
+	shared->tuples_expected = build->tuples_expected;
+	shared->meta = build->meta;
+	ConditionVariableInit(&shared->worker_done);
+	SpinLockInit(&shared->mutex);
+	omendb_area_init_shared(&shared->area, bytes_wanted, bytes_limit);
+	shm_toc_insert(toc, KEY_SHARED, shared);
+	memcpy(mean, build->mean, build->meta.input_dim * sizeof(float));
+	shm_toc_insert(toc, KEY_MEAN, mean);
+	build->control = (OmendbBuildControl *) shm_toc_allocate(toc, omendb_build_control_size());
+	omendb_build_control_init(build->control);
+	shm_toc_insert(toc, KEY_CONTROL, build->control);
+	return shared;
+}
+
+static ParallelTableScanDesc
+store_scan(ParallelContext *context, OmendbBuild *build, OmendbParallelBuild *parallel)
+{
+	shm_toc *toc = context->toc;
+	ParallelTableScanDesc scan = (ParallelTableScanDesc) shm_toc_allocate(
+		toc, table_parallelscan_estimate(build->heap, SnapshotAny));
+
+	table_parallelscan_initialize(build->heap, scan, SnapshotAny);
+	shm_toc_insert(toc, KEY_SCAN, scan);
+	parallel->wal_usage =
+		(WalUsage *) shm_toc_allocate(toc, mul_size(sizeof(WalUsage), context->nworkers));
+	shm_toc_insert(toc, KEY_WAL_USAGE, parallel->wal_usage);
+	parallel->buffer_usage =
+		(BufferUsage *) shm_toc_allocate(toc, mul_size(sizeof(BufferUsage), context->nworkers));
+	shm_toc_insert(toc, KEY_BUFFER_USAGE, parallel->buffer_usage);
+	if (debug_query_string)
+	{
+		char *text = (char *) shm_toc_allocate(toc, strlen(debug_query_string) + 1);
+
+		strcpy(text, debug_query_string);
+		shm_toc_insert(toc, KEY_QUERY_TEXT, text);
+	}
+	return scan;
+}
+
+/* Until all workers are done, keep the progress report alive. */
+static void
+wait_for_workers(OmendbBuild *build, SharedBuild *shared, int launched)
+{
+	int done = 0;
+
+	while (done < launched)
+	{
+		SpinLockAcquire(&shared->mutex);
+		done = shared->workers_done;
+		SpinLockRelease(&shared->mutex);
+		pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_DONE,
+									 (int64) omendb_build_tids(build->control));
+		if (done < launched)
+			(void) ConditionVariableTimedSleep(&shared->worker_done, 100,
+											   WAIT_EVENT_PARALLEL_CREATE_INDEX_SCAN);
+	}
+	ConditionVariableCancelSleep();
+}
+
+OmendbParallelBuild *
+omendb_parallel_build(OmendbBuild *build, int workers, Size bytes_wanted, Size bytes_limit,
+					  bool *memory_full)
+{
+	OmendbParallelBuild *parallel = (OmendbParallelBuild *) palloc0(sizeof(OmendbParallelBuild));
+	ParallelContext *context;
+	SharedBuild *shared;
+	ParallelTableScanDesc scan;
+	dsa_area *dsa;
+	void *place;
+
+	EnterParallelMode();
+	context = CreateParallelContext("omendb", "omendb_parallel_build_main", workers);
+	parallel->context = context;
+	estimate(context, build);
+	InitializeParallelDSM(context);
+	if (context->seg == NULL)
+	{
+		/* No slot for a segment: the caller builds alone. */
+		DestroyParallelContext(context);
+		ExitParallelMode();
+		return NULL;
+	}
+	shared = store_shared(context, build, bytes_wanted, bytes_limit);
+	scan = store_scan(context, build, parallel);
+	place = shm_toc_allocate(context->toc, dsa_minimum_size());
+	shm_toc_insert(context->toc, KEY_DSA, place);
+	dsa = dsa_create_in_place(place, dsa_minimum_size(), omendb_build_tranche(), context->seg);
+	omendb_area_init(&build->area, &shared->area, build->control, dsa);
+	parallel->shared = shared;
+
+	LaunchParallelWorkers(context);
+	ereport(DEBUG1,
+			errmsg_internal("using %d parallel workers", context->nworkers_launched));
+	participate(build, shared, scan);
+	WaitForParallelWorkersToAttach(context);
+	wait_for_workers(build, shared, context->nworkers_launched);
+	WaitForParallelWorkersToFinish(context);
+	for (int i = 0; i < context->nworkers_launched; i++)
+		InstrAccumParallelQuery(&parallel->buffer_usage[i], &parallel->wal_usage[i]);
+	build->heap_tuples = shared->heap_tuples;
+	build->skipped = shared->skipped;
+	*memory_full = shared->area.shared_memory_full;
+	return parallel;
+}
+
+void
+omendb_parallel_build_end(OmendbParallelBuild *parallel)
+{
+	DestroyParallelContext(parallel->context);
+	ExitParallelMode();
+	pfree(parallel);
+}

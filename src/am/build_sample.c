@@ -1,0 +1,178 @@
+/*
+ * build_sample.c - the mean of a table's vectors, and how many there are.
+ *
+ * Blocks chosen at random are scanned as the build itself scans (predicate and
+ * expressions applied, values detoasted at once). The transaction's snapshot
+ * keeps VACUUM from removing the TOAST values of rows that the scan returns.
+ */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "access/tableam.h"
+#include "miscadmin.h"
+#include "storage/bufmgr.h"
+#include "utils/memutils.h"
+#include "utils/sampling.h"
+
+#include "am/am.h"
+#include "am/build.h"
+#include "simd/kernels.h"
+
+#define SAMPLE_BLOCKS 512
+#define SAMPLE_ROWS 10000
+#define SAMPLE_ROWS_PER_BLOCK 20
+/* A mean of fewer rows than this would be an accident. */
+#define SAMPLE_LEAST_ROWS 256
+#define SAMPLE_BYTES ((Size) 16 * 1024 * 1024)
+
+typedef struct SampleState
+{
+	OmendbBuild *build;
+	uint32 dim;
+	float *rows;	 /* capacity x dim */
+	uint32 count;
+	uint32 capacity;
+	uint32 from_block; /* rows kept of the current block */
+	double found;	   /* rows met, kept or not */
+} SampleState;
+
+static void
+sample_row(Relation index, ItemPointer tid, Datum *values, bool *isnull, bool alive, void *opaque)
+{
+	SampleState *state = (SampleState *) opaque;
+	OmendbBuild *build = state->build;
+	MemoryContext old;
+	Datum value;
+
+	if (isnull[0])
+		return;
+	state->found++;
+	if (state->from_block >= SAMPLE_ROWS_PER_BLOCK || state->count >= state->capacity)
+		return;
+	old = MemoryContextSwitchTo(build->row_context);
+	value = PointerGetDatum(PG_DETOAST_DATUM(values[0]));
+	if (build->opclass->dim(value) == (int) state->dim)
+	{
+		float *row = state->rows + (Size) state->count * state->dim;
+
+		memcpy(row, build->opclass->elements(value, build->buffer), state->dim * sizeof(float));
+		state->from_block++;
+		state->count++;
+	}
+	MemoryContextSwitchTo(old);
+	MemoryContextReset(build->row_context);
+}
+
+/* Cosine knows directions only: bring every row to length 1. */
+static void
+normalize_rows(SampleState *state)
+{
+	for (uint32 i = 0; i < state->count; i++)
+	{
+		float *row = state->rows + (Size) i * state->dim;
+		double square = 0;
+
+		for (uint32 j = 0; j < state->dim; j++)
+			square += (double) row[j] * row[j];
+		for (uint32 j = 0; square > 0 && j < state->dim; j++)
+			row[j] = (float) (row[j] / sqrt(square));
+	}
+}
+
+static void
+compute_mean(const SampleState *state, float *mean)
+{
+	double *sum = (double *) palloc0(state->dim * sizeof(double));
+
+	for (uint32 i = 0; i < state->count; i++)
+	{
+		const float *row = state->rows + (Size) i * state->dim;
+
+		for (uint32 j = 0; j < state->dim; j++)
+			sum[j] += row[j];
+		CHECK_FOR_INTERRUPTS();
+	}
+	for (uint32 j = 0; j < state->dim; j++)
+		mean[j] = (float) (sum[j] / state->count);
+	pfree(sum);
+}
+
+/* The longest row less the mean; 1 where there is none. */
+static float
+compute_radius(const SampleState *state, const float *mean)
+{
+	double longest = 0;
+
+	for (uint32 i = 0; i < state->count; i++)
+	{
+		const float *row = state->rows + (Size) i * state->dim;
+		double square = 0;
+
+		for (uint32 j = 0; j < state->dim; j++)
+		{
+			double d = (double) row[j] - mean[j];
+
+			square += d * d;
+		}
+		longest = Max(longest, sqrt(square));
+		CHECK_FOR_INTERRUPTS();
+	}
+	/* Beyond this, quant/space.cpp scales rows down. */
+	return longest > 0 ? (float) Min(longest, 1e17) : 1.0f;
+}
+
+static void
+scan_blocks(SampleState *state)
+{
+	OmendbBuild *build = state->build;
+	BlockNumber blocks = RelationGetNumberOfBlocks(build->heap);
+	BlockSamplerData sampler;
+	uint32 scanned = 0;
+
+	/* A fixed seed: the same table gives the same index. */
+	BlockSampler_Init(&sampler, blocks, SAMPLE_BLOCKS, 1);
+	while (BlockSampler_HasMore(&sampler))
+	{
+		BlockNumber block = BlockSampler_Next(&sampler);
+
+		state->from_block = 0;
+		table_index_build_range_scan(build->heap, build->index, build->info, false, false, false,
+									 block, 1, sample_row, state, NULL);
+		scanned++;
+		CHECK_FOR_INTERRUPTS();
+	}
+	if (scanned > 0)
+		state->found *= (double) blocks / scanned;
+}
+
+void
+omendb_sample_table(OmendbBuild *build, OmendbSample *sample)
+{
+	MemoryContext context =
+		AllocSetContextCreate(CurrentMemoryContext, "omen_hnsw sample", ALLOCSET_DEFAULT_SIZES);
+	uint32 dim = build->meta.input_dim;
+	SampleState state = {0};
+
+	sample->mean = (float *) palloc0(dim * sizeof(float));
+	sample->rows = 0;
+	state.build = build;
+	state.dim = dim;
+	state.capacity = (uint32) Min(SAMPLE_ROWS, SAMPLE_BYTES / (dim * sizeof(float)));
+	state.capacity = Max(state.capacity, SAMPLE_LEAST_ROWS);
+	state.rows = (float *) MemoryContextAllocHuge(context,
+												  mul_size(state.capacity, dim * sizeof(float)));
+	scan_blocks(&state);
+	if (build->meta.metric == OMENDB_METRIC_COSINE)
+		normalize_rows(&state);
+	if (state.count >= SAMPLE_LEAST_ROWS)
+	{
+		sample->rows = state.count;
+		compute_mean(&state, sample->mean);
+	}
+	sample->radius = build->meta.metric == OMENDB_METRIC_INNER_PRODUCT
+						 ? compute_radius(&state, sample->mean)
+						 : 0.0f;
+	sample->tuples = state.found;
+	MemoryContextDelete(context);
+}

@@ -1,0 +1,150 @@
+/*
+ * cost.c - what the planner is told an index scan costs.
+ *
+ * A scan is a stream: it visits about ef_search nodes before the first row and
+ * one more node for every further row. A node is one page, wherever it lies.
+ * So the cost is
+ *
+ *   startup = hops of the first window * cost of a hop
+ *   total   = startup + nodes * cost of a hop
+ *
+ * and LIMIT, which interpolates between the two, is priced as what it is: a
+ * small one costs a window, one near the size of the table costs more than
+ * reading the table, and a filter that keeps one row in a thousand costs a
+ * thousand hops a row. The caps of a scan (max_scan_tuples) are left out on
+ * purpose: a scan that would stop early must not look cheap.
+ *
+ * Heap pages of the returned rows are added by cost_index(). TOAST is on
+ * neither side: the planner prices a sequential scan as if every vector lay in
+ * the heap page, and charging only this path for it would be unjust.
+ */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "access/relation.h"
+#include "access/genam.h"
+#include "nodes/pathnodes.h"
+#include "optimizer/cost.h"
+#include "optimizer/optimizer.h"
+#include "utils/float.h"
+#include "utils/rel.h"
+#include "utils/selfuncs.h"
+#include "utils/spccache.h"
+
+#include "am/am.h"
+#include "pg/compat.h"
+#include "store/pages.h"
+
+/* As btcostestimate charges for a page of the upper tree: work, but no read. */
+#define PAGE_OPERATIONS 50.0
+
+/* A distance or an estimate from this many bytes is about one operation. */
+#define BYTES_AN_OPERATION 512.0
+
+/* Operations for the lanes that enter the queue, and for leaving it. */
+#define QUEUE_OPERATIONS 8.0
+
+/* Nodes visited on the way down a level (graph/search-inl.hpp, kDescentWidth). */
+#define HOPS_A_LEVEL 8.0
+
+/*
+ * An index that fits the cache is read by every search all over, and so stays
+ * there; this share of its hops is taken to miss nonetheless.
+ */
+#define COLD_SHARE 0.02
+
+/* What the model needs to know of an index. */
+typedef struct IndexProfile
+{
+	double nodes;
+	double levels; /* above the lowest */
+	double slot_bytes;
+} IndexProfile;
+
+/* From the meta page where there is one; a hypothetical index gets a typical shape. */
+static void
+profile_index(const IndexOptInfo *info, IndexProfile *profile)
+{
+	OmendbMetaPage meta;
+	bool known = false;
+
+	profile->nodes = Max(info->tuples, 1.0);
+	if (!info->hypothetical)
+	{
+		/* The planner holds a lock on it already. */
+		Relation index = index_open(info->indexoid, NoLock);
+
+		known = omendb_try_read_meta(index, &meta);
+		index_close(index, NoLock);
+	}
+	profile->slot_bytes = known ? meta.slot_bytes : 1024.0;
+	profile->levels = known ? meta.entry_level : floor(log(profile->nodes) / log(32.0));
+}
+
+/* The share of hops that have to read their page. */
+static double
+miss_share(PlannerInfo *root, const IndexOptInfo *info)
+{
+	double pages = Max(info->pages, 1.0);
+	double all_pages = Max(root->total_table_pages + pages, 1.0);
+	double cached = (double) effective_cache_size * pages / all_pages;
+
+	if (cached >= pages)
+		return COLD_SHARE;
+	return Max(COLD_SHARE, 1.0 - cached / pages);
+}
+
+static double
+hop_cost(PlannerInfo *root, const IndexOptInfo *info, const IndexProfile *profile)
+{
+	double operations = PAGE_OPERATIONS + QUEUE_OPERATIONS +
+						profile->slot_bytes / BYTES_AN_OPERATION;
+	double random_page;
+
+	get_tablespace_page_costs(info->reltablespace, &random_page, NULL);
+	return operations * cpu_operator_cost + miss_share(root, info) * random_page;
+}
+
+/* The share of the table's rows that the index returns when asked for all. */
+static double
+index_share(const IndexOptInfo *info)
+{
+	if (info->indpred == NIL || info->rel->tuples <= 0)
+		return 1.0;
+	return Min(info->tuples / info->rel->tuples, 1.0);
+}
+
+/* Never an ERROR of its own: that would make every query on the table fail. */
+void
+omendb_amcostestimate(PlannerInfo *root, IndexPath *path, double loop_count, Cost *startup_cost,
+					  Cost *total_cost, Selectivity *selectivity, double *correlation,
+					  double *pages)
+{
+	IndexOptInfo *info = path->indexinfo;
+	IndexProfile profile;
+	double first_hops;
+	double hop;
+
+	*correlation = 0;
+	*pages = info->pages;
+	/* Offered for the sake of a partial index's predicate alone: unable. */
+	if (path->indexorderbys == NIL)
+	{
+		*startup_cost = get_float8_infinity();
+		*total_cost = get_float8_infinity();
+		*selectivity = 0;
+		omendb_disable_path(&path->path);
+		return;
+	}
+
+	profile_index(info, &profile);
+	hop = hop_cost(root, info, &profile);
+	first_hops = Min(omendb_ef_search + profile.levels * HOPS_A_LEVEL, profile.nodes);
+
+	*startup_cost = first_hops * hop;
+	/* The query vector is computed once; looking up its operator costs next to nothing. */
+	*startup_cost += index_other_operands_eval_cost(root, path->indexorderbys);
+	*total_cost = *startup_cost + profile.nodes * (hop + cpu_index_tuple_cost);
+	*selectivity = index_share(info);
+}

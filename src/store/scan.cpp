@@ -1,0 +1,446 @@
+/*
+ * scan.cpp - a search as a stream of rows in proven order.
+ *
+ * Expanded nodes wait in a heap ordered by the lower end of their proven
+ * interval. The nearest is handed out when the search's window is settled;
+ * each row handed out lets the window slide by one, so the executor may go on
+ * as long as it likes. A row whose interval meets no other's goes out as
+ * exact; where intervals meet, the executor rechecks and reorders.
+ *
+ * When the pool runs dry before the window is full, the walk over the
+ * protected tree, which spans all nodes, finds whatever search missed.
+ */
+#include "pg/postgres.hpp"
+
+extern "C"
+{
+#include "utils/memutils.h"
+
+#include "store/index.h"
+}
+
+#include "graph/search-inl.hpp"
+#include "store/page_store.hpp"
+#include "store/shape.hpp"
+
+namespace omendb::store
+{
+
+namespace
+{
+
+/* An expanded node that has not been handed out. */
+struct Result
+{
+	double low;
+	double high;
+	graph::Address address;
+	graph::Address overflow;
+	uint16_t generation;
+	uint8_t tid_count;
+	uint8_t flags;
+	graph::Tid tids[graph::kInlineTids];
+};
+
+struct Waiting
+{
+	double low;
+	uint32_t result;
+};
+
+bool
+later(const Waiting &a, const Waiting &b)
+{
+	return a.low != b.low ? a.low > b.low : a.result > b.result;
+}
+
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
+
+/* Memory of a scan beyond which a rescan starts with a fresh context. */
+constexpr Size kKeepMemory = 1024 * 1024;
+
+void *
+resize_in_context(void *context, void *old, size_t size)
+{
+	if (old != nullptr)
+		return repalloc_huge(old, size);
+	return MemoryContextAllocHuge((MemoryContext) context, size);
+}
+
+} // namespace
+
+} // namespace omendb::store
+
+using namespace omendb;
+using namespace omendb::store;
+
+struct OmendbScan
+{
+	MemoryContext context; /* everything of the scan */
+	MemoryContext search;  /* grows with the search */
+	Relation index;
+	OmendbMetaPage meta;
+	graph::Shape shape;
+	quant::Space space;
+	quant::Query query;
+	void *query_memory;
+	PageStore store;
+	Memory memory;
+	graph::Pool pool;
+	Array<graph::Candidate> starts;
+	Array<graph::Candidate> scratch;
+	Array<Result> results;
+	Array<Waiting> waiting;	   /* heap, nearest first */
+	Array<graph::Address> tree; /* stack of the tree walk */
+	OmendbScanLimits limits;
+	bool any_order; /* NULL query */
+	bool started;
+	bool tree_begun;
+	int64 expanded;
+	int64 late;			/* rows skipped to keep the order */
+	double floor;		/* nothing below this goes out any more */
+	double highest;		/* largest upper bound handed out for recheck */
+	/* the node whose TIDs are being handed out */
+	Result current;
+	double current_bound;
+	bool current_recheck;
+	uint32_t next_tid;
+	graph::Address next_part;
+	uint32_t part_count;
+	uint32_t parts_read;
+	graph::Tid part_tids[OMENDB_PART_TIDS];
+};
+
+static_assert(std::is_trivially_destructible_v<OmendbScan>);
+
+namespace
+{
+
+/* Computes the interval and keeps the node's TIDs, all from one locked read. */
+struct ScanVisitor
+{
+	OmendbScan *scan;
+
+	float
+	distance(const quant::Query &, const uint8_t *record)
+	{
+		return scan->any_order ? 0 : scan->store.search_distance(scan->query, record);
+	}
+
+	bool
+	visit(graph::Address address, const uint8_t *record, float distance)
+	{
+		const graph::RecordHeader *h = graph::header(record);
+		scan->expanded++;
+		if (h->state == (uint8_t) graph::State::Dead ||
+			(h->tid_count == 0 && h->overflow == graph::kNoAddress))
+			return false;
+		Result r;
+		r.low = -kInfinity;
+		r.high = kInfinity;
+		if (!scan->any_order)
+		{
+			quant::Interval interval = quant::operator_interval(
+				scan->space, scan->query, distance, graph::stored_meta(h));
+			r.low = interval.low;
+			r.high = interval.high;
+		}
+		r.address = address;
+		r.overflow = h->overflow;
+		r.generation = h->generation;
+		r.tid_count = h->tid_count;
+		r.flags = h->flags;
+		memcpy(r.tids, h->tids, sizeof(r.tids));
+		(void) scan->results.push(r);
+		(void) scan->waiting.push(Waiting{r.low, (uint32_t) scan->results.size - 1});
+		std::push_heap(scan->waiting.data, scan->waiting.data + scan->waiting.size, later);
+		return true;
+	}
+
+	bool
+	failed() const
+	{
+		return false;
+	}
+};
+
+void
+read_parameters(OmendbScan *scan)
+{
+	omendb_read_meta(scan->index, &scan->meta);
+	float *mean = (float *) MemoryContextAlloc(scan->context, scan->meta.input_dim * sizeof(float));
+	uint8_t *signs = (uint8_t *) MemoryContextAlloc(scan->context, scan->meta.dim / 2);
+	omendb_read_mean(scan->index, &scan->meta, mean);
+	quant::make_signs(scan->meta.seed, scan->meta.dim, signs);
+	scan->shape = shape_of(scan->meta);
+	scan->space = space_of(scan->meta, mean, signs);
+	scan->query_memory = MemoryContextAlloc(scan->context, quant::query_bytes(scan->space));
+}
+
+Size
+memory_used(const OmendbScan *scan)
+{
+	return scan->pool.bytes() + scan->results.bytes() + scan->waiting.bytes() +
+		   scan->tree.bytes();
+}
+
+/* Fresh arrays in a fresh context. */
+void
+reset_arrays(OmendbScan *scan)
+{
+	MemoryContextReset(scan->search);
+	scan->memory = Memory{resize_in_context, scan->search};
+	scan->pool.init(&scan->memory);
+	scan->starts.init(&scan->memory);
+	scan->scratch.init(&scan->memory);
+	scan->results.init(&scan->memory);
+	scan->waiting.init(&scan->memory);
+	scan->tree.init(&scan->memory);
+}
+
+/* Descend and fill the pool of level 0. */
+void
+begin_search(OmendbScan *scan)
+{
+	graph::EntryPoint entry = {scan->meta.entry, scan->meta.entry_level};
+
+	scan->started = true;
+	if (!scan->any_order)
+		(void) graph::descend(scan->store, scan->pool, scan->query, entry, 0, &scan->starts,
+							  &scan->scratch);
+	(void) scan->pool.start((size_t) scan->limits.ef_search, true);
+	if (scan->any_order)
+		return;
+	for (size_t i = 0; i < scan->starts.size; i++)
+		(void) scan->pool.offer(scan->starts[i].address, scan->starts[i].distance, 1e-30f);
+}
+
+bool
+exhausted_limits(const OmendbScan *scan)
+{
+	return scan->expanded >= scan->limits.max_scan_tuples ||
+		   memory_used(scan) > scan->limits.max_memory;
+}
+
+/*
+ * One step of the walk over the protected tree: visit a node if search has
+ * not, and put its children on the stack. False when the walk is over.
+ */
+bool
+walk_tree(OmendbScan *scan)
+{
+	const graph::Shape &shape = scan->shape;
+	ScanVisitor visitor{scan};
+
+	if (!scan->tree_begun)
+	{
+		scan->tree_begun = true;
+		if (scan->meta.root != graph::kNoAddress)
+			(void) scan->tree.push(scan->meta.root);
+	}
+	if (scan->tree.size == 0)
+		return false;
+	graph::Address address = scan->tree[--scan->tree.size];
+	graph::Address next =
+		scan->tree.size > 0 ? scan->tree[scan->tree.size - 1] : graph::kNoAddress;
+	const uint8_t *record = scan->store.begin_read(address, next);
+	if (record == nullptr)
+		return true;
+	for (uint32_t lane = 0; lane < shape.max_links; lane++)
+	{
+		uint32_t mask = graph::protected_mask(shape, record)[lane / OMENDB_LANES];
+		if ((mask >> (lane % OMENDB_LANES) & 1) != 0)
+			(void) scan->tree.push(graph::neighbours(shape, record)[lane]);
+	}
+	scan->store.end_read();
+	/* A damaged tree may have cycles; an intact one has as many nodes as slots. */
+	if (scan->tree.size > (size_t) scan->store.blocks() * shape.slots)
+		omendb_page_damaged(scan->index, graph::address_block(address),
+							"protected links form a cycle");
+	if (scan->pool.mark(address))
+		(void) graph::expand(scan->store, scan->pool, scan->query, 0, address, visitor);
+	return true;
+}
+
+/* Expand until the nearest waiting row may go out, or nothing more is allowed. */
+void
+settle(OmendbScan *scan)
+{
+	ScanVisitor visitor{scan};
+
+	while (!exhausted_limits(scan))
+	{
+		if (scan->pool.has_next())
+			(void) graph::expand(scan->store, scan->pool, scan->query, 0, scan->pool.pop(),
+								 visitor);
+		else if (scan->pool.bound() < std::numeric_limits<float>::infinity() || !walk_tree(scan))
+			break;
+		scan->store.poll();
+	}
+}
+
+/*
+ * The next node to hand out: order and recheck as src/README, "Order of a
+ * scan". False when there is none.
+ */
+bool
+next_result(OmendbScan *scan)
+{
+	while (true)
+	{
+		settle(scan);
+		if (scan->waiting.size == 0)
+			return false;
+		std::pop_heap(scan->waiting.data, scan->waiting.data + scan->waiting.size, later);
+		const Result &r = scan->results[scan->waiting[--scan->waiting.size].result];
+		(void) scan->pool.slide();
+		if (r.low < scan->floor && !scan->limits.relaxed)
+		{
+			scan->late++;
+			continue;
+		}
+		double next = scan->waiting.size > 0 ? scan->waiting[0].low : kInfinity;
+		bool one_value = (r.flags & graph::kFlagUniform) != 0 ||
+						 (r.tid_count + (r.overflow != graph::kNoAddress ? 2 : 0)) == 1;
+		bool exact = one_value && r.low > scan->highest && r.high < next && r.low >= scan->floor;
+		scan->current = r;
+		scan->current_bound = r.low;
+		scan->current_recheck = !exact;
+		scan->floor = std::max(scan->floor, exact ? r.high : r.low);
+		if (!exact)
+			scan->highest = std::max(scan->highest, r.high);
+		scan->next_tid = 0;
+		scan->next_part = r.overflow;
+		scan->part_count = 0;
+		scan->parts_read = 0;
+		return true;
+	}
+}
+
+/* Copy the TIDs of the next overflow part; false when the chain ends or is stale. */
+bool
+read_part(OmendbScan *scan)
+{
+	BlockNumber block = graph::address_block(scan->next_part);
+	uint32_t slot = graph::address_slot(scan->next_part);
+
+	if (scan->next_part == graph::kNoAddress ||
+		block >= RelationGetNumberOfBlocks(scan->index) || slot >= OMENDB_PARTS_PER_PAGE)
+		return false;
+	Buffer buffer = omendb_read_page(scan->index, block, 0, BUFFER_LOCK_SHARE);
+	Page page = BufferGetPage(buffer);
+	const OmendbPageSpecial *special = (const OmendbPageSpecial *) PageGetSpecialPointer(page);
+	const OmendbTidPart *part = (const OmendbTidPart *) (page + OMENDB_PAGE_HEADER) + slot;
+	bool ours = special->kind == OMENDB_PAGE_OVERFLOW && part->owner == scan->current.address &&
+				part->generation == scan->current.generation;
+	if (ours && (part->count > OMENDB_PART_TIDS || ++scan->parts_read > 0x7FFFFFFF))
+		omendb_page_damaged(scan->index, block, "overflow part out of range");
+	scan->part_count = 0;
+	if (ours)
+	{
+		memcpy(scan->part_tids, part->tids, part->count * sizeof(graph::Tid));
+		scan->part_count = part->count;
+		scan->next_part = part->next;
+	}
+	UnlockReleaseBuffer(buffer);
+	return ours;
+}
+
+/* The next TID of the current node. */
+bool
+next_tid(OmendbScan *scan, graph::Tid *tid)
+{
+	if (scan->next_tid < scan->current.tid_count)
+	{
+		*tid = scan->current.tids[scan->next_tid++];
+		return true;
+	}
+	while (scan->part_count == 0)
+	{
+		if (scan->next_part == graph::kNoAddress || !read_part(scan))
+			return false;
+		CHECK_FOR_INTERRUPTS();
+	}
+	*tid = scan->part_tids[--scan->part_count];
+	return true;
+}
+
+} // namespace
+
+OmendbScan *
+omendb_scan_create(Relation index)
+{
+	MemoryContext context =
+		AllocSetContextCreate(CurrentMemoryContext, "omen_hnsw scan", ALLOCSET_DEFAULT_SIZES);
+	OmendbScan *scan = (OmendbScan *) MemoryContextAllocZero(context, sizeof(OmendbScan));
+
+	scan->context = context;
+	scan->search = AllocSetContextCreate(context, "omen_hnsw search", ALLOCSET_DEFAULT_SIZES);
+	scan->index = index;
+	read_parameters(scan);
+	reset_arrays(scan);
+	return scan;
+}
+
+int
+omendb_scan_dimensions(const OmendbScan *scan)
+{
+	return (int) scan->meta.input_dim;
+}
+
+void
+omendb_scan_start(OmendbScan *scan, const float *query, const OmendbScanLimits *limits)
+{
+	/* The entry point and the root may have moved; the rest of the meta page cannot. */
+	if (scan->started)
+		omendb_read_meta(scan->index, &scan->meta);
+	scan->store.init(scan->index, &scan->space, &scan->shape);
+	scan->limits = *limits;
+	scan->any_order = query == nullptr;
+	scan->started = scan->tree_begun = false;
+	scan->expanded = scan->late = 0;
+	scan->floor = scan->highest = -kInfinity;
+	scan->current.tid_count = 0;
+	scan->next_tid = 0;
+	scan->next_part = graph::kNoAddress;
+	scan->part_count = 0;
+	if (memory_used(scan) > kKeepMemory)
+		reset_arrays(scan);
+	scan->results.size = scan->waiting.size = scan->tree.size = 0;
+	if (query != nullptr)
+		quant::prepare_query(scan->space, query, scan->query_memory, &scan->query);
+	else
+	{
+		float *zero = (float *) palloc0(scan->meta.input_dim * sizeof(float));
+		quant::prepare_query(scan->space, zero, scan->query_memory, &scan->query);
+		pfree(zero);
+	}
+}
+
+bool
+omendb_scan_next(OmendbScan *scan, ItemPointer tid, double *bound, bool *recheck)
+{
+	graph::Tid found;
+	bool have;
+
+	if (!scan->started)
+		begin_search(scan);
+	while (!(have = next_tid(scan, &found)))
+	{
+		if (!next_result(scan))
+			break;
+	}
+	scan->store.release();
+	if (!have)
+		return false;
+	memcpy(tid, &found, sizeof(found));
+	*bound = scan->current_bound;
+	*recheck = scan->current_recheck;
+	return true;
+}
+
+void
+omendb_scan_end(OmendbScan *scan)
+{
+	MemoryContextDelete(scan->context);
+}

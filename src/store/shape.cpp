@@ -1,0 +1,116 @@
+/*
+ * shape.cpp - between the meta page's fields and the core's Shape and Space.
+ */
+#include "pg/postgres.hpp"
+
+#include "store/shape.hpp"
+
+extern "C"
+{
+#include "store/index.h"
+}
+
+namespace omendb::store
+{
+
+graph::Shape
+shape_of(const OmendbMetaPage &meta)
+{
+	graph::Shape shape = {};
+
+	shape.dim = meta.dim;
+	shape.code_dim = meta.code_dim;
+	shape.code_bits = meta.code_bits;
+	shape.storage = (quant::Storage) meta.storage;
+	shape.blocks = meta.blocks;
+	shape.max_links = meta.max_links;
+	shape.masks_at = meta.masks_at;
+	shape.vector_at = meta.vector_at;
+	shape.neighbours_at = meta.neighbours_at;
+	shape.blocks_at = meta.blocks_at;
+	shape.block_bytes = meta.block_bytes;
+	shape.slot_bytes = meta.slot_bytes;
+	shape.slots = meta.slots;
+	return shape;
+}
+
+quant::Space
+space_of(const OmendbMetaPage &meta, const float *mean, const uint8_t *signs)
+{
+	quant::Space space = {};
+
+	space.metric = (quant::Metric) meta.metric;
+	space.storage = (quant::Storage) meta.storage;
+	space.input_dim = meta.input_dim;
+	space.dim = meta.dim;
+	space.code_dim = meta.code_dim;
+	space.code_bits = meta.code_bits;
+	space.radius = meta.radius;
+	space.seed = meta.seed;
+	space.mean = mean;
+	space.signs = signs;
+	space.kernels = omendb_kernels;
+	return space;
+}
+
+namespace
+{
+
+void
+set_shape(OmendbMetaPage *meta, const graph::Shape &shape)
+{
+	meta->dim = shape.dim;
+	meta->code_dim = shape.code_dim;
+	meta->code_bits = shape.code_bits;
+	meta->storage = (uint8_t) shape.storage;
+	meta->blocks = shape.blocks;
+	meta->max_links = shape.max_links;
+	meta->masks_at = shape.masks_at;
+	meta->vector_at = shape.vector_at;
+	meta->neighbours_at = shape.neighbours_at;
+	meta->blocks_at = shape.blocks_at;
+	meta->block_bytes = shape.block_bytes;
+	meta->slot_bytes = shape.slot_bytes;
+	meta->slots = shape.slots;
+}
+
+} // namespace
+
+} // namespace omendb::store
+
+bool
+omendb_choose_layout(OmendbMetaPage *meta, int storage)
+{
+	using namespace omendb;
+	graph::ShapeRequest request = {};
+	graph::Shape shape;
+
+	request.dim = quant::padded_dim((quant::Metric) meta->metric, meta->input_dim);
+	request.m = meta->m;
+	request.storage_auto = storage == 0;
+	request.storage = (quant::Storage) storage;
+	request.page_bytes = OMENDB_PAGE_USABLE;
+	if (request.dim > 16384 || !graph::choose_shape(request, &shape))
+		return false;
+	store::set_shape(meta, shape);
+	return true;
+}
+
+bool
+omendb_layout_consistent(const OmendbMetaPage *meta)
+{
+	using namespace omendb;
+
+	if (meta->metric < (uint8_t) quant::Metric::L2 ||
+		meta->metric > (uint8_t) quant::Metric::Cosine ||
+		meta->storage < (uint8_t) quant::Storage::Int8 ||
+		meta->storage > (uint8_t) quant::Storage::Full || meta->input_dim < 1 ||
+		meta->input_dim > OMENDB_VECTOR_MAX_DIM ||
+		meta->dim != quant::padded_dim((quant::Metric) meta->metric, meta->input_dim))
+		return false;
+
+	graph::Shape stored = store::shape_of(*meta);
+	graph::Shape computed = stored;
+	return graph::complete_shape(&computed, OMENDB_PAGE_USABLE) &&
+		   memcmp(&stored, &computed, sizeof(stored)) == 0;
+}
