@@ -46,14 +46,14 @@ PGFILEDESC = "omendb - approximate nearest neighbour search"
 
 # Files named omendb--*.sql install or upgrade the extension; every other file
 # in sql/ is a regression test with a twin in expected/.
-DATA = $(wildcard sql/omendb--*.sql)
-REGRESS = $(filter-out omendb--%,$(basename $(notdir $(wildcard sql/*.sql))))
+DATA := $(wildcard sql/omendb--*.sql)
+REGRESS := $(filter-out omendb--%,$(basename $(notdir $(wildcard sql/*.sql))))
 REGRESS_OPTS = --load-extension=omendb
-ISOLATION = $(basename $(notdir $(wildcard test/isolation/specs/*.spec)))
+ISOLATION := $(basename $(notdir $(wildcard test/isolation/specs/*.spec)))
 # The second --inputdir and the output directory win over those of PGXS.
 ISOLATION_OPTS = --inputdir=test/isolation --load-extension=omendb
 # PGXS looks for t/*.pl unless told otherwise.
-PROVE_TESTS = $(wildcard test/t/*.pl)
+PROVE_TESTS := $(wildcard test/t/*.pl)
 ifneq (,$(PROVE_TESTS))
 TAP_TESTS = 1
 endif
@@ -68,8 +68,9 @@ include src/flags.mk
 PG_CPPFLAGS = -Isrc
 PG_CFLAGS = $(OMENDB_C_WARNINGS) $(OMENDB_CFLAGS) $(WERROR)
 PG_CXXFLAGS = $(OMENDB_CXX_WARNINGS) $(OMENDB_CXXFLAGS) $(WERROR)
-# Without exceptions and new there is nothing to take from libstdc++.
-PG_LDFLAGS = -Wl,--as-needed
+# Without exceptions and new there is nothing to take from libstdc++; of libgcc
+# some arithmetic, better without the indirection of a shared library.
+PG_LDFLAGS = -Wl,--as-needed -static-libgcc
 
 # Link with the C++ driver, as PostgreSQL does for its own C++ modules.
 override COMPILER = $(CXX) $(CXXFLAGS)

@@ -33,6 +33,7 @@ struct LineAllocator
 	using value_type = T;
 
 	LineAllocator() = default;
+
 	template <class U>
 	LineAllocator(const LineAllocator<U> &)
 	{
@@ -103,102 +104,110 @@ bench(const OmendbKernels *k, const char *name, size_t bytes_per_dim, size_t ite
 {
 	for (size_t n : {128, 768, 1536})
 	{
-		const std::string label =
-			std::string(name) + "/" + k->name + "/" + std::to_string(n);
+		const std::string label = std::string(name) + "/" + k->name + "/" + std::to_string(n);
 
-		benchmark::RegisterBenchmark(label.c_str(), [=](benchmark::State &state) {
-			Data data(n);
-
-			for (auto _ : state)
+		benchmark::RegisterBenchmark(
+			label.c_str(),
+			[=](benchmark::State &state)
 			{
-				body(k, data);
-				benchmark::ClobberMemory();
-			}
-			const auto calls = static_cast<int64_t>(state.iterations());
-			state.SetItemsProcessed(calls * static_cast<int64_t>(items));
-			state.SetBytesProcessed(calls * static_cast<int64_t>(bytes_per_dim * n));
-		});
+				Data data(n);
+
+				for (auto _ : state)
+				{
+					body(k, data);
+					benchmark::ClobberMemory();
+				}
+				const auto calls = static_cast<int64_t>(state.iterations());
+				state.SetItemsProcessed(calls * static_cast<int64_t>(items));
+				state.SetBytesProcessed(calls * static_cast<int64_t>(bytes_per_dim * n));
+			});
 	}
 }
 
 void
 register_distances(const OmendbKernels *kernels)
 {
-	bench(kernels, "l2_f32", 8, 1, [](const OmendbKernels *k, Data &d) {
-		benchmark::DoNotOptimize(k->l2_f32(d.a.data(), d.b.data(), d.n));
-	});
-	bench(kernels, "dot_f32", 8, 1, [](const OmendbKernels *k, Data &d) {
-		benchmark::DoNotOptimize(k->dot_f32(d.a.data(), d.b.data(), d.n));
-	});
-	bench(kernels, "l1_f32", 8, 1, [](const OmendbKernels *k, Data &d) {
-		benchmark::DoNotOptimize(k->l1_f32(d.a.data(), d.b.data(), d.n));
-	});
-	bench(kernels, "sumsq_f32", 4, 1, [](const OmendbKernels *k, Data &d) {
-		benchmark::DoNotOptimize(k->sumsq_f32(d.a.data(), d.n));
-	});
-	bench(kernels, "cosine_f32", 8, 1, [](const OmendbKernels *k, Data &d) {
-		float out[3];
+	bench(kernels, "l2_f32", 8, 1,
+		  [](const OmendbKernels *k, Data &d)
+		  { benchmark::DoNotOptimize(k->l2_f32(d.a.data(), d.b.data(), d.n)); });
+	bench(kernels, "dot_f32", 8, 1,
+		  [](const OmendbKernels *k, Data &d)
+		  { benchmark::DoNotOptimize(k->dot_f32(d.a.data(), d.b.data(), d.n)); });
+	bench(kernels, "l1_f32", 8, 1,
+		  [](const OmendbKernels *k, Data &d)
+		  { benchmark::DoNotOptimize(k->l1_f32(d.a.data(), d.b.data(), d.n)); });
+	bench(kernels, "sumsq_f32", 4, 1,
+		  [](const OmendbKernels *k, Data &d)
+		  { benchmark::DoNotOptimize(k->sumsq_f32(d.a.data(), d.n)); });
+	bench(kernels, "cosine_f32", 8, 1,
+		  [](const OmendbKernels *k, Data &d)
+		  {
+			  float out[3];
 
-		k->cosine_f32(d.a.data(), d.b.data(), d.n, out);
-		benchmark::DoNotOptimize(out);
-	});
-	bench(kernels, "l2_f32_i8", 5, 1, [](const OmendbKernels *k, Data &d) {
-		benchmark::DoNotOptimize(k->l2_f32_i8(d.a.data(), d.rows[0], 0.01f, d.n));
-	});
-	bench(kernels, "l2_f32_f16", 6, 1, [](const OmendbKernels *k, Data &d) {
-		benchmark::DoNotOptimize(k->l2_f32_f16(d.a.data(), d.halves.data(), d.n));
-	});
-	bench(kernels, "dot_f32_i8", 5, 1, [](const OmendbKernels *k, Data &d) {
-		benchmark::DoNotOptimize(k->dot_f32_i8(d.a.data(), d.rows[0], d.n));
-	});
-	bench(kernels, "dot_f32_f16", 6, 1, [](const OmendbKernels *k, Data &d) {
-		benchmark::DoNotOptimize(k->dot_f32_f16(d.a.data(), d.halves.data(), d.n));
-	});
-	bench(kernels, "dot_i8", 2, 1, [](const OmendbKernels *k, Data &d) {
-		benchmark::DoNotOptimize(k->dot_i8(d.rows[0], d.rows[1], d.n));
-	});
+			  k->cosine_f32(d.a.data(), d.b.data(), d.n, out);
+			  benchmark::DoNotOptimize(out);
+		  });
+	bench(kernels, "l2_f32_i8", 5, 1,
+		  [](const OmendbKernels *k, Data &d)
+		  { benchmark::DoNotOptimize(k->l2_f32_i8(d.a.data(), d.rows[0], 0.01f, d.n)); });
+	bench(kernels, "l2_f32_f16", 6, 1,
+		  [](const OmendbKernels *k, Data &d)
+		  { benchmark::DoNotOptimize(k->l2_f32_f16(d.a.data(), d.halves.data(), d.n)); });
+	bench(kernels, "dot_f32_i8", 5, 1,
+		  [](const OmendbKernels *k, Data &d)
+		  { benchmark::DoNotOptimize(k->dot_f32_i8(d.a.data(), d.rows[0], d.n)); });
+	bench(kernels, "dot_f32_f16", 6, 1,
+		  [](const OmendbKernels *k, Data &d)
+		  { benchmark::DoNotOptimize(k->dot_f32_f16(d.a.data(), d.halves.data(), d.n)); });
+	bench(kernels, "dot_i8", 2, 1,
+		  [](const OmendbKernels *k, Data &d)
+		  { benchmark::DoNotOptimize(k->dot_i8(d.rows[0], d.rows[1], d.n)); });
 	/* 16 rows: 24 KB at 1536 dimensions, still in L1. */
-	bench(kernels, "dot_i8_many", 17, 16, [](const OmendbKernels *k, Data &d) {
-		alignas(64) int32_t out[16];
+	bench(kernels, "dot_i8_many", 17, 16,
+		  [](const OmendbKernels *k, Data &d)
+		  {
+			  alignas(64) int32_t out[16];
 
-		k->dot_i8_many(d.rows[16], d.rows.data(), 16, d.n, out);
-		benchmark::DoNotOptimize(out);
-	});
+			  k->dot_i8_many(d.rows[16], d.rows.data(), 16, d.n, out);
+			  benchmark::DoNotOptimize(out);
+		  });
 }
 
 void
 register_conversions(const OmendbKernels *kernels)
 {
-	bench(kernels, "f32_to_f16", 4, 1, [](const OmendbKernels *k, Data &d) {
-		k->f32_to_f16(d.a.data(), d.halves.data(), d.n);
-	});
-	bench(kernels, "f16_to_f32", 2, 1, [](const OmendbKernels *k, Data &d) {
-		k->f16_to_f32(d.halves.data(), d.work.data(), d.n);
-	});
-	bench(kernels, "i8_to_f32", 1, 1, [](const OmendbKernels *k, Data &d) {
-		k->i8_to_f32(d.rows[0], 0.01f, d.work.data(), d.n);
-	});
-	bench(kernels, "quantize_i8", 4, 1, [](const OmendbKernels *k, Data &d) {
-		int32_t sumsq;
+	bench(kernels, "f32_to_f16", 4, 1,
+		  [](const OmendbKernels *k, Data &d) { k->f32_to_f16(d.a.data(), d.halves.data(), d.n); });
+	bench(kernels, "f16_to_f32", 2, 1,
+		  [](const OmendbKernels *k, Data &d)
+		  { k->f16_to_f32(d.halves.data(), d.work.data(), d.n); });
+	bench(kernels, "i8_to_f32", 1, 1,
+		  [](const OmendbKernels *k, Data &d)
+		  { k->i8_to_f32(d.rows[0], 0.01f, d.work.data(), d.n); });
+	bench(kernels, "quantize_i8", 4, 1,
+		  [](const OmendbKernels *k, Data &d)
+		  {
+			  int32_t sumsq;
 
-		k->quantize_i8(d.a.data(), 30.0f, d.i8[0].data(), d.n, &sumsq);
-		benchmark::DoNotOptimize(sumsq);
-	});
-	bench(kernels, "rotate", 4, 1, [](const OmendbKernels *k, Data &d) {
-		k->rotate(d.a.data(), d.n, d.signs.data());
-	});
+			  k->quantize_i8(d.a.data(), 30.0f, d.i8[0].data(), d.n, &sumsq);
+			  benchmark::DoNotOptimize(sumsq);
+		  });
+	bench(kernels, "rotate", 4, 1,
+		  [](const OmendbKernels *k, Data &d) { k->rotate(d.a.data(), d.n, d.signs.data()); });
 }
 
 template <uint32_t bits>
 void
 register_encode(const OmendbKernels *kernels, const char *name)
 {
-	bench(kernels, name, 8, 1, [](const OmendbKernels *k, Data &d) {
-		OmendbResidualSums sums;
+	bench(kernels, name, 8, 1,
+		  [](const OmendbKernels *k, Data &d)
+		  {
+			  OmendbResidualSums sums;
 
-		k->encode_residual(d.a.data(), d.b.data(), d.n, d.n, bits, d.planes.data(), &sums);
-		benchmark::DoNotOptimize(sums);
-	});
+			  k->encode_residual(d.a.data(), d.b.data(), d.n, d.n, bits, d.planes.data(), &sums);
+			  benchmark::DoNotOptimize(sums);
+		  });
 }
 
 template <uint32_t planes, bool two_tables>
@@ -206,7 +215,8 @@ void
 register_scan(const OmendbKernels *kernels, const char *name)
 {
 	bench(kernels, name, 4 * planes + (two_tables ? 8 : 4), 1,
-		  [](const OmendbKernels *k, Data &d) {
+		  [](const OmendbKernels *k, Data &d)
+		  {
 			  const OmendbScanTable table = {d.high.data(),
 											 two_tables ? d.low.data() : nullptr,
 											 static_cast<uint32_t>(d.n / 4),
@@ -227,27 +237,33 @@ register_codes(const OmendbKernels *kernels)
 	register_encode<1>(kernels, "encode_1bit");
 	register_encode<2>(kernels, "encode_2bit");
 	register_encode<4>(kernels, "encode_4bit");
-	bench(kernels, "fastscan", 8, 1, [](const OmendbKernels *k, Data &d) {
-		alignas(64) uint32_t sums[32];
+	bench(kernels, "fastscan", 8, 1,
+		  [](const OmendbKernels *k, Data &d)
+		  {
+			  alignas(64) uint32_t sums[32];
 
-		k->fastscan(d.codes.data(), d.high.data(), d.n / 4, sums);
-		benchmark::DoNotOptimize(sums);
-	});
+			  k->fastscan(d.codes.data(), d.high.data(), d.n / 4, sums);
+			  benchmark::DoNotOptimize(sums);
+		  });
 	register_scan<1, false>(kernels, "scan_block_1bit");
 	register_scan<2, false>(kernels, "scan_block_2bit");
 	register_scan<4, true>(kernels, "scan_block_4bit_wide_table");
-	bench(kernels, "build_table_8", 4, 1, [](const OmendbKernels *k, Data &d) {
-		float step, offset;
+	bench(kernels, "build_table_8", 4, 1,
+		  [](const OmendbKernels *k, Data &d)
+		  {
+			  float step, offset;
 
-		k->build_table(d.a.data(), d.n / 4, d.high.data(), nullptr, &step, &offset);
-		benchmark::DoNotOptimize(step);
-	});
-	bench(kernels, "build_table_16", 4, 1, [](const OmendbKernels *k, Data &d) {
-		float step, offset;
+			  k->build_table(d.a.data(), d.n / 4, d.high.data(), nullptr, &step, &offset);
+			  benchmark::DoNotOptimize(step);
+		  });
+	bench(kernels, "build_table_16", 4, 1,
+		  [](const OmendbKernels *k, Data &d)
+		  {
+			  float step, offset;
 
-		k->build_table(d.a.data(), d.n / 4, d.high.data(), d.low.data(), &step, &offset);
-		benchmark::DoNotOptimize(step);
-	});
+			  k->build_table(d.a.data(), d.n / 4, d.high.data(), d.low.data(), &step, &offset);
+			  benchmark::DoNotOptimize(step);
+		  });
 }
 
 } // namespace

@@ -17,16 +17,16 @@
 #include "base/limits.h"
 
 /* Defaults of the options; the ranges are in base/limits.h. */
-#define OMENDB_DEFAULT_M 16
-#define OMENDB_DEFAULT_EF_CONSTRUCTION 64
-#define OMENDB_DEFAULT_EF_SEARCH 40
-#define OMENDB_DEFAULT_MAX_SCAN_TUPLES 20000
+#define OMENDB_DEFAULT_M                   16
+#define OMENDB_DEFAULT_EF_CONSTRUCTION     64
+#define OMENDB_DEFAULT_EF_SEARCH           40
+#define OMENDB_DEFAULT_MAX_SCAN_TUPLES     20000
 #define OMENDB_DEFAULT_SCAN_MEM_MULTIPLIER 2.0
 
 /* Values of OmendbMetaPage.metric, as quant::Metric (store/record_check.cpp). */
-#define OMENDB_METRIC_L2 1
+#define OMENDB_METRIC_L2            1
 #define OMENDB_METRIC_INNER_PRODUCT 2
-#define OMENDB_METRIC_COSINE 3
+#define OMENDB_METRIC_COSINE        3
 
 /* Values of OmendbMetaPage.storage, as quant::Storage; auto only as an option. */
 #define OMENDB_STORAGE_AUTO 0

@@ -89,8 +89,7 @@ init_meta(OmendbBuild *build)
 	if (!omendb_choose_layout(meta, options.storage))
 		ereport(ERROR, errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 				errmsg("column with %d dimensions does not fit an omen_hnsw index page", dim),
-				errdetail("A node with m = %d and this storage is larger than a page.",
-						  options.m),
+				errdetail("A node with m = %d and this storage is larger than a page.", options.m),
 				errhint("Use a smaller m, storage = int8, or fewer dimensions."));
 }
 
@@ -217,8 +216,8 @@ write_graph(OmendbBuild *build)
 		const char *image = omendb_builder_page(build->builder, i);
 		const OmendbPageSpecial *special =
 			(const OmendbPageSpecial *) (image + OMENDB_PAGE_SIZE - sizeof(OmendbPageSpecial));
-		Size slot = special->kind == OMENDB_PAGE_GRAPH ? build->meta.slot_bytes
-													   : sizeof(OmendbTidPart);
+		Size slot =
+			special->kind == OMENDB_PAGE_GRAPH ? build->meta.slot_bytes : sizeof(OmendbTidPart);
 
 		append_page(build->index, MAIN_FORKNUM, special->kind, special->slots,
 					image + OMENDB_PAGE_HEADER, special->slots * slot);

@@ -15,17 +15,17 @@
 
 /* pg_stat_progress_create_index.phase; 1 is PROGRESS_CREATEIDX_SUBPHASE_INITIALIZE. */
 #define OMENDB_PHASE_SAMPLE 2
-#define OMENDB_PHASE_LOAD 3
-#define OMENDB_PHASE_WRITE 4
-#define OMENDB_PHASE_LOG 5
+#define OMENDB_PHASE_LOAD   3
+#define OMENDB_PHASE_WRITE  4
+#define OMENDB_PHASE_LOG    5
 
 /* What rows of the table look like, from some of them. */
 typedef struct OmendbSample
 {
-	uint32 rows;	/* 0: too few, the mean is zero */
-	float *mean;	/* input_dim floats */
-	float radius;	/* inner product: the longest row of the sample, less the mean */
-	double tuples;	/* rows the index will have, by the sampled blocks */
+	uint32 rows;   /* 0: too few, the mean is zero */
+	float *mean;   /* input_dim floats */
+	float radius;  /* inner product: the longest row of the sample, less the mean */
+	double tuples; /* rows the index will have, by the sampled blocks */
 } OmendbSample;
 
 /* One build, in the process that runs it: the leader or a worker. */
@@ -48,7 +48,7 @@ typedef struct OmendbBuild
 
 	double heap_tuples;
 	uint64 skipped; /* NULL, or without direction under cosine */
-	uint64 seen;	/* rows this process handled */
+	uint64 seen;    /* rows this process handled */
 } OmendbBuild;
 
 /* ---- build_sample.c ---- */

@@ -114,8 +114,8 @@ reserve_table(OmendbArea *area, uint32 n)
 	if (n <= area->capacity)
 		return;
 	if (area->chunks == NULL)
-		area->chunks = (uint8 **) MemoryContextAllocHuge(area->context,
-														 mul_size(capacity, sizeof(uint8 *)));
+		area->chunks =
+			(uint8 **) MemoryContextAllocHuge(area->context, mul_size(capacity, sizeof(uint8 *)));
 	else
 		area->chunks = (uint8 **) repalloc_huge(area->chunks, mul_size(capacity, sizeof(uint8 *)));
 	area->capacity = capacity;
@@ -149,8 +149,7 @@ area_map(void *context, uint32 wanted, uint32 *count)
 		LWLockRelease(&area->shared->grow_lock);
 		if (!exists)
 			elog(ERROR, "omen_hnsw build area has no chunk %u", wanted - 1);
-		enter_segment(area, &segment,
-					  (uint8 *) dsa_get_address(area->dsa, segment.pointer));
+		enter_segment(area, &segment, (uint8 *) dsa_get_address(area->dsa, segment.pointer));
 	}
 	*count = area->mapped;
 	return area->chunks;
@@ -189,8 +188,8 @@ static bool
 allocate_private(OmendbArea *area, OmendbSegment *segment)
 {
 	Size size = mul_size(segment->chunks, OMENDB_CHUNK_SIZE);
-	void *base = MemoryContextAllocExtended(area->context, size,
-											MCXT_ALLOC_HUGE | MCXT_ALLOC_NO_OOM);
+	void *base =
+		MemoryContextAllocExtended(area->context, size, MCXT_ALLOC_HUGE | MCXT_ALLOC_NO_OOM);
 
 	if (base == NULL)
 		return false;

@@ -25,11 +25,11 @@ typedef struct OmendbSegment
 /* In the parallel context's shared memory; local memory in a serial build. */
 typedef struct OmendbAreaShared
 {
-	LWLock grow_lock;  /* protects segments, count and growth of chunks */
-	LWLock entry_lock; /* held while a row may become the entry point */
+	LWLock grow_lock;        /* protects segments, count and growth of chunks */
+	LWLock entry_lock;       /* held while a row may become the entry point */
 	bool shared_memory_full; /* growth stopped for want of /dev/shm */
-	uint32 first_chunks;	 /* wanted at first */
-	uint32 max_chunks;		 /* maintenance_work_mem */
+	uint32 first_chunks;     /* wanted at first */
+	uint32 max_chunks;       /* maintenance_work_mem */
 	uint32 count;
 	OmendbSegment segments[OMENDB_MAX_SEGMENTS];
 } OmendbAreaShared;
@@ -39,7 +39,7 @@ typedef struct OmendbArea
 {
 	OmendbAreaShared *shared;
 	OmendbBuildControl *control;
-	dsa_area *dsa;		   /* NULL: private memory */
+	dsa_area *dsa;         /* NULL: private memory */
 	MemoryContext context; /* of the chunk table and private chunks */
 	uint8 **chunks;
 	uint32 mapped;

@@ -35,13 +35,13 @@
 #include "pg/compat.h"
 
 /* Keys of the shared table of contents. */
-#define KEY_SHARED 1
-#define KEY_SCAN 2
-#define KEY_MEAN 3
-#define KEY_CONTROL 4
-#define KEY_DSA 5
-#define KEY_QUERY_TEXT 6
-#define KEY_WAL_USAGE 7
+#define KEY_SHARED       1
+#define KEY_SCAN         2
+#define KEY_MEAN         3
+#define KEY_CONTROL      4
+#define KEY_DSA          5
+#define KEY_QUERY_TEXT   6
+#define KEY_WAL_USAGE    7
 #define KEY_BUFFER_USAGE 8
 
 /* maintenance_work_mem each participant must have, as core asks for its own builds. */
@@ -67,6 +67,7 @@ struct OmendbParallelBuild
 {
 	ParallelContext *context;
 	SharedBuild *shared;
+	dsa_area *dsa;
 	WalUsage *wal_usage;
 	BufferUsage *buffer_usage;
 };
@@ -309,10 +310,10 @@ omendb_parallel_build(OmendbBuild *build, int workers, Size bytes_wanted, Size b
 	dsa = dsa_create_in_place(place, dsa_minimum_size(), omendb_build_tranche(), context->seg);
 	omendb_area_init(&build->area, &shared->area, build->control, dsa);
 	parallel->shared = shared;
+	parallel->dsa = dsa;
 
 	LaunchParallelWorkers(context);
-	ereport(DEBUG1,
-			errmsg_internal("using %d parallel workers", context->nworkers_launched));
+	ereport(DEBUG1, errmsg_internal("using %d parallel workers", context->nworkers_launched));
 	participate(build, shared, scan);
 	WaitForParallelWorkersToAttach(context);
 	wait_for_workers(build, shared, context->nworkers_launched);
@@ -328,6 +329,7 @@ omendb_parallel_build(OmendbBuild *build, int workers, Size bytes_wanted, Size b
 void
 omendb_parallel_build_end(OmendbParallelBuild *parallel)
 {
+	dsa_detach(parallel->dsa);
 	DestroyParallelContext(parallel->context);
 	ExitParallelMode();
 	pfree(parallel);

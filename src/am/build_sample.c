@@ -17,24 +17,23 @@
 
 #include "am/am.h"
 #include "am/build.h"
-#include "simd/kernels.h"
 
-#define SAMPLE_BLOCKS 512
-#define SAMPLE_ROWS 10000
+#define SAMPLE_BLOCKS         512
+#define SAMPLE_ROWS           10000
 #define SAMPLE_ROWS_PER_BLOCK 20
 /* A mean of fewer rows than this would be an accident. */
 #define SAMPLE_LEAST_ROWS 256
-#define SAMPLE_BYTES ((Size) 16 * 1024 * 1024)
+#define SAMPLE_BYTES      ((Size) 16 * 1024 * 1024)
 
 typedef struct SampleState
 {
 	OmendbBuild *build;
 	uint32 dim;
-	float *rows;	 /* capacity x dim */
+	float *rows; /* capacity x dim */
 	uint32 count;
 	uint32 capacity;
 	uint32 from_block; /* rows kept of the current block */
-	double found;	   /* rows met, kept or not */
+	double found;      /* rows met, kept or not */
 } SampleState;
 
 static void
@@ -160,8 +159,8 @@ omendb_sample_table(OmendbBuild *build, OmendbSample *sample)
 	state.dim = dim;
 	state.capacity = (uint32) Min(SAMPLE_ROWS, SAMPLE_BYTES / (dim * sizeof(float)));
 	state.capacity = Max(state.capacity, SAMPLE_LEAST_ROWS);
-	state.rows = (float *) MemoryContextAllocHuge(context,
-												  mul_size(state.capacity, dim * sizeof(float)));
+	state.rows =
+		(float *) MemoryContextAllocHuge(context, mul_size(state.capacity, dim * sizeof(float)));
 	scan_blocks(&state);
 	if (build->meta.metric == OMENDB_METRIC_COSINE)
 		normalize_rows(&state);

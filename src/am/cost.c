@@ -22,8 +22,8 @@
 
 #include <math.h>
 
-#include "access/relation.h"
 #include "access/genam.h"
+#include "access/relation.h"
 #include "nodes/pathnodes.h"
 #include "optimizer/cost.h"
 #include "optimizer/optimizer.h"
@@ -98,8 +98,8 @@ miss_share(PlannerInfo *root, const IndexOptInfo *info)
 static double
 hop_cost(PlannerInfo *root, const IndexOptInfo *info, const IndexProfile *profile)
 {
-	double operations = PAGE_OPERATIONS + QUEUE_OPERATIONS +
-						profile->slot_bytes / BYTES_AN_OPERATION;
+	double operations =
+		PAGE_OPERATIONS + QUEUE_OPERATIONS + profile->slot_bytes / BYTES_AN_OPERATION;
 	double random_page;
 
 	get_tablespace_page_costs(info->reltablespace, &random_page, NULL);

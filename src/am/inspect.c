@@ -61,8 +61,8 @@ start_result(FunctionCallInfo fcinfo, ResultRows *rows)
 	caller = MemoryContextSwitchTo(info->econtext->ecxt_per_query_memory);
 	if (get_call_result_type(fcinfo, NULL, &rows->descriptor) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
-	rows->store = tuplestore_begin_heap((info->allowedModes & SFRM_Materialize_Random) != 0, false,
-										work_mem);
+	rows->store =
+		tuplestore_begin_heap((info->allowedModes & SFRM_Materialize_Random) != 0, false, work_mem);
 	info->returnMode = SFRM_Materialize;
 	info->setResult = rows->store;
 	info->setDesc = rows->descriptor;
@@ -120,9 +120,9 @@ open_index(Oid index_id, Relation *heap)
 		ereport(ERROR, errcode(ERRCODE_WRONG_OBJECT_TYPE),
 				errmsg("\"%s\" is not an omen_hnsw index", RelationGetRelationName(index)));
 	if (heap_id != IndexGetRelation(index_id, false))
-		ereport(ERROR, errcode(ERRCODE_UNDEFINED_TABLE),
-				errmsg("could not open parent table of index \"%s\"",
-					   RelationGetRelationName(index)));
+		ereport(
+			ERROR, errcode(ERRCODE_UNDEFINED_TABLE),
+			errmsg("could not open parent table of index \"%s\"", RelationGetRelationName(index)));
 	check_kind(index);
 	check_privilege(*heap);
 	return index;
@@ -346,7 +346,7 @@ put_counts(ResultRows *rows, const OmendbMetaPage *meta, const OmendbIndexStats 
 static void
 put_sizes(ResultRows *rows, const OmendbMetaPage *meta, const OmendbIndexStats *stats)
 {
-	static const char *const kinds[] = {"pages_empty",	  "pages_meta",		  "pages_graph",
+	static const char *const kinds[] = {"pages_empty",    "pages_meta",       "pages_graph",
 										"pages_overflow", "pages_parameters", "pages_pending"};
 	uint64 records = 0;
 	uint64 lanes = (uint64) meta->blocks * OMENDB_LANES * 4;

@@ -10,7 +10,7 @@
 
 #include "utils/rel.h"
 
-#define OMENDB_SUPPORT_PROC 1
+#define OMENDB_SUPPORT_PROC  1
 #define OMENDB_SUPPORT_COUNT 1
 
 /* Values of OmendbMetaPage.type_kind. */
@@ -18,7 +18,7 @@
 
 typedef struct OmendbOpclass
 {
-	uint8 metric;	 /* quant::Metric */
+	uint8 metric;    /* quant::Metric */
 	uint8 type_kind; /* OMENDB_TYPE_... */
 	/* Dimensions a column's typmod gives, or -1 when it gives none. */
 	int (*typmod_dim)(int32 typmod);

@@ -54,11 +54,10 @@ define_settings(void)
 							"A larger list finds more of the true neighbors and takes longer.",
 							&omendb_ef_search, OMENDB_DEFAULT_EF_SEARCH, OMENDB_MIN_EF_SEARCH,
 							OMENDB_MAX_EF_SEARCH, PGC_USERSET, 0, NULL, NULL, NULL);
-	DefineCustomIntVariable("omen_hnsw.max_scan_tuples",
-							"Sets the number of index entries a scan may visit.",
-							"A scan that reaches it returns what it has found so far.",
-							&omendb_max_scan_tuples, OMENDB_DEFAULT_MAX_SCAN_TUPLES, 1, INT_MAX,
-							PGC_USERSET, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable(
+		"omen_hnsw.max_scan_tuples", "Sets the number of index entries a scan may visit.",
+		"A scan that reaches it returns what it has found so far.", &omendb_max_scan_tuples,
+		OMENDB_DEFAULT_MAX_SCAN_TUPLES, 1, INT_MAX, PGC_USERSET, 0, NULL, NULL, NULL);
 	DefineCustomRealVariable("omen_hnsw.scan_mem_multiplier",
 							 "Sets the multiple of work_mem a scan may use.", NULL,
 							 &omendb_scan_mem_multiplier, OMENDB_DEFAULT_SCAN_MEM_MULTIPLIER, 1,

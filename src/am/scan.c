@@ -26,7 +26,7 @@
 
 typedef struct SearchState
 {
-	MemoryContext context;		 /* lives as long as the scan */
+	MemoryContext context;       /* lives as long as the scan */
 	MemoryContext query_context; /* reset for every new query */
 	const OmendbOpclass *opclass;
 	OmendbScan *search; /* NULL until the first row is asked for */
@@ -154,9 +154,12 @@ static void
 store_distance(IndexScanDesc scan, double bound, bool recheck)
 {
 	SearchState *state = (SearchState *) scan->opaque;
+	bool null_query = (scan->orderByData[0].sk_flags & SK_ISNULL) != 0;
 
+	/* The distance to NULL is NULL, whatever the row: nothing to recheck. */
 	state->distances[0].value = bound;
-	state->distances[0].isnull = false;
+	state->distances[0].isnull = null_query;
+	recheck = recheck && !null_query;
 	for (int i = 1; i < scan->numberOfOrderBys; i++)
 	{
 		state->distances[i].value = -get_float8_infinity();

@@ -33,7 +33,7 @@ typedef struct Subject
 
 /* INFO, as the access methods of core do it: amvalidate() shows all that is wrong. */
 static void
-report_operator(const Subject *subject, Oid operator, const char *what)
+report_operator(const Subject *subject, Oid operator, const char * what)
 {
 	ereport(INFO, errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
 			errmsg("operator family \"%s\" of access method %s contains operator %s %s",
@@ -88,8 +88,7 @@ operator_valid(const Subject *subject, Form_pg_amop entry)
 		report_operator(subject, entry->amopopr, "with incorrect ORDER BY operator family");
 		return false;
 	}
-	if (!check_amop_signature(entry->amopopr, FLOAT8OID, entry->amoplefttype,
-							  entry->amoprighttype))
+	if (!check_amop_signature(entry->amopopr, FLOAT8OID, entry->amoplefttype, entry->amoprighttype))
 	{
 		report_operator(subject, entry->amopopr, "with wrong signature");
 		return false;

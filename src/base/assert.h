@@ -21,10 +21,10 @@ extern "C"
 #endif
 
 #if defined(__GNUC__)
-__attribute__((noreturn, cold))
+	__attribute__((noreturn, cold))
 #endif
-extern void
-omendb_assert_failed(const char *expr, const char *file, int line);
+	extern void
+	omendb_assert_failed(const char *expr, const char *file, int line);
 
 #ifdef __cplusplus
 }

@@ -8,15 +8,15 @@
 #define OMENDB_VECTOR_MAX_DIM 16000
 
 /* Reloption ranges of pgvector, so that DDL written for it is accepted. */
-#define OMENDB_MIN_M 2
-#define OMENDB_MAX_M 100
+#define OMENDB_MIN_M               2
+#define OMENDB_MAX_M               100
 #define OMENDB_MIN_EF_CONSTRUCTION 4
 #define OMENDB_MAX_EF_CONSTRUCTION 1000
-#define OMENDB_MIN_EF_SEARCH 1
-#define OMENDB_MAX_EF_SEARCH 1000
+#define OMENDB_MIN_EF_SEARCH       1
+#define OMENDB_MAX_EF_SEARCH       1000
 
 /* One FastScan block scores 32 lanes; 2 * 100 links need 7 of them. */
-#define OMENDB_LANES 32
+#define OMENDB_LANES      32
 #define OMENDB_MAX_BLOCKS 7
 
 /* 32^6 > 2^30 nodes on average before a seventh level is used. */

@@ -40,8 +40,7 @@ max_protected(uint32_t max_links)
 inline uint32_t
 level_for(uint64_t seed, const Tid &tid)
 {
-	uint64_t key =
-		(uint64_t) tid.block_high << 32 | (uint64_t) tid.block_low << 16 | tid.offset;
+	uint64_t key = (uint64_t) tid.block_high << 32 | (uint64_t) tid.block_low << 16 | tid.offset;
 	uint64_t h = mix64(seed ^ mix64(key + 0x9E3779B97F4A7C15u));
 	uint32_t level = 0;
 
@@ -103,7 +102,7 @@ struct Link
 	Address address;
 	float distance; /* owner to neighbour */
 	const uint8_t *record;
-	bool keep;	  /* as a protected link */
+	bool keep;    /* as a protected link */
 	bool diverse; /* picked by the occlusion rule */
 };
 
@@ -112,8 +111,8 @@ put_link(const quant::Space &space, const Shape &shape, uint8_t *record, uint32_
 		 const Link &link, const quant::LaneCode &code)
 {
 	__atomic_store_n(&neighbours(shape, record)[lane], link.address, __ATOMIC_RELEASE);
-	quant::write_lane(space, code_block(shape, record, lane / OMENDB_LANES),
-					  lane % OMENDB_LANES, code);
+	quant::write_lane(space, code_block(shape, record, lane / OMENDB_LANES), lane % OMENDB_LANES,
+					  code);
 	set_bit(protected_mask(shape, record), lane, link.keep);
 	set_bit(diverse_mask(shape, record), lane, link.diverse);
 }
@@ -121,8 +120,7 @@ put_link(const quant::Space &space, const Shape &shape, uint8_t *record, uint32_
 inline void
 drop_link(const quant::Space &space, const Shape &shape, uint8_t *record, uint32_t lane)
 {
-	quant::clear_lane(space, code_block(shape, record, lane / OMENDB_LANES),
-					  lane % OMENDB_LANES);
+	quant::clear_lane(space, code_block(shape, record, lane / OMENDB_LANES), lane % OMENDB_LANES);
 	__atomic_store_n(&neighbours(shape, record)[lane], kNoAddress, __ATOMIC_RELEASE);
 	set_bit(protected_mask(shape, record), lane, false);
 	set_bit(diverse_mask(shape, record), lane, false);
@@ -160,8 +158,8 @@ struct InsertMemory
 	Array<Candidate> found[OMENDB_MAX_LEVEL + 1];
 	Array<Option> options;
 	quant::LaneCode code;
-	float *own;		 /* dim floats: x^ of the row being inserted */
-	float *other;	 /* dim floats */
+	float *own;      /* dim floats: x^ of the row being inserted */
+	float *other;    /* dim floats */
 	uint8_t *stored; /* its stored bytes */
 	void *query_memory;
 
@@ -186,7 +184,10 @@ InsertMemory::init(const Memory *memory)
 inline bool
 InsertMemory::allocate(const quant::Space &space, const Memory *memory)
 {
-	auto get = [memory](size_t size) { return memory->resize(memory->context, nullptr, size); };
+	auto get = [memory](size_t size)
+	{
+		return memory->resize(memory->context, nullptr, size);
+	};
 
 	own = (float *) get(space.dim * sizeof(float));
 	other = (float *) get(space.dim * sizeof(float));
@@ -295,8 +296,7 @@ private:
 		{
 			size_t options = gather_options(l);
 			size_t limit = pruned_links(store_->shape().max_links);
-			select_neighbours(store_->space(), store_->shape(), m_->options.data, options,
-							  limit);
+			select_neighbours(store_->space(), store_->shape(), m_->options.data, options, limit);
 			Address address = store_->allocate(l);
 			write_record(address, l, below, options);
 			if (l == 0)
@@ -351,8 +351,8 @@ private:
 			const Option &option = m_->options[i];
 			if (option.pick == Pick::None)
 				continue;
-			quant::load_vector(space, vector_of(shape, option.record),
-							   header(option.record)->scale, m_->other);
+			quant::load_vector(space, vector_of(shape, option.record), header(option.record)->scale,
+							   m_->other);
 			quant::encode_lane(space, m_->other, m_->own, &m_->code);
 			Link link{option.address, option.distance, option.record, false,
 					  option.pick == Pick::Diverse};
@@ -518,10 +518,13 @@ private:
 				drop_link(space, shape, record, lane);
 		}
 		owner_distances(record, options, n);
-		options[n++] = Option{link.distance, link.address, link.record, kNoLane, link.keep, Pick::None};
-		std::sort(options, options + n, [](const Option &a, const Option &b) {
-			return a.distance != b.distance ? a.distance < b.distance : a.address < b.address;
-		});
+		options[n++] =
+			Option{link.distance, link.address, link.record, kNoLane, link.keep, Pick::None};
+		std::sort(options, options + n,
+				  [](const Option &a, const Option &b) {
+					  return a.distance != b.distance ? a.distance < b.distance
+													  : a.address < b.address;
+				  });
 		select_neighbours(space, shape, options, n, pruned_links(shape.max_links));
 		return apply_selection(record, options, n, link);
 	}

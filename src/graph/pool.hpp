@@ -16,6 +16,7 @@
 #define OMENDB_GRAPH_POOL_HPP
 
 #include <algorithm>
+#include <cmath>
 #include <functional>
 #include <limits>
 
@@ -65,6 +66,7 @@ public:
 		slots_.init(memory);
 		heap_.init(memory);
 		window_.init(memory);
+		admitted_.init(memory);
 		beyond_.init(memory);
 		spill_.init(memory);
 		failed_ = false;
@@ -74,9 +76,10 @@ public:
 	bool
 	start(size_t limit, bool keep_rejected)
 	{
-		entries_.size = heap_.size = window_.size = beyond_.size = spill_.size = 0;
+		entries_.size = heap_.size = admitted_.size = window_.size = beyond_.size = spill_.size = 0;
 		limit_ = limit;
 		keep_rejected_ = keep_rejected;
+		failed_ = false;
 		spill_floor_ = kInfinity;
 		if (slots_.capacity == 0 || slots_.size < kFirstSlots)
 		{
@@ -91,11 +94,22 @@ public:
 		return window_.reserve(limit + 1);
 	}
 
-	/* What an estimate must beat to matter now. */
+	/* The largest distance in the window: the search ends when no candidate is nearer. */
 	float
 	bound() const
 	{
 		return window_.size < limit_ ? kInfinity : window_[0];
+	}
+
+	/*
+	 * What an estimate must beat to be let in: the limit-th best of all first
+	 * estimates so far. Long before the window is full this keeps out most of
+	 * what will never be expanded.
+	 */
+	float
+	admission() const
+	{
+		return admitted_.size < limit_ ? kInfinity : std::min(admitted_[0], bound());
 	}
 
 	/* Let a node in, or average one more estimate of it. */
@@ -114,7 +128,7 @@ public:
 			slot->address = address;
 			slot->entry = entry;
 			sift_up(heap_.size - 1);
-			return true;
+			return admit(estimate);
 		}
 		Entry &entry = entries_[slot->entry];
 		if (entry.position != kExpanded)
@@ -178,7 +192,7 @@ public:
 		return heap_.size > 0 ? entries_[heap_[0].entry].address : kNoAddress;
 	}
 
-	/* Mark a node as expanded without popping it; false when it was seen before. */
+	/* Mark a node as expanded without popping it; false when it was seen before, or failed(). */
 	bool
 	mark(Address address)
 	{
@@ -187,9 +201,11 @@ public:
 		SeenSlot *slot = find(address);
 		if (slot->address != kNoAddress)
 			return false;
+		if (!entries_.push(Entry{address, 0, 0, kExpanded}))
+			return failed_ = true, false;
 		slot->address = address;
-		slot->entry = (uint32_t) entries_.size;
-		return entries_.push(Entry{address, 0, 0, kExpanded});
+		slot->entry = (uint32_t) entries_.size - 1;
+		return true;
 	}
 
 	bool
@@ -237,10 +253,10 @@ public:
 	bytes() const
 	{
 		return entries_.bytes() + slots_.bytes() + heap_.bytes() + window_.bytes() +
-			   beyond_.bytes() + spill_.bytes();
+			   admitted_.bytes() + beyond_.bytes() + spill_.bytes();
 	}
 
-	/* Memory failed inside has_next(). */
+	/* Memory failed where the answer does not say so: has_next(), mark(). */
 	bool
 	failed() const
 	{
@@ -279,6 +295,25 @@ private:
 		return true;
 	}
 
+	/* Keep the best limit_ first estimates. */
+	bool
+	admit(float estimate)
+	{
+		if (admitted_.size < limit_)
+		{
+			if (!admitted_.push(estimate))
+				return false;
+			std::push_heap(admitted_.data, admitted_.data + admitted_.size);
+		}
+		else if (estimate < admitted_[0])
+		{
+			std::pop_heap(admitted_.data, admitted_.data + admitted_.size);
+			admitted_[admitted_.size - 1] = estimate;
+			std::push_heap(admitted_.data, admitted_.data + admitted_.size);
+		}
+		return true;
+	}
+
 	bool
 	push_beyond(float distance)
 	{
@@ -292,7 +327,10 @@ private:
 	average(Entry *entry, float estimate, float weight)
 	{
 		float total = entry->weight + weight;
-		float mean = (entry->estimate * entry->weight + estimate * weight) / total;
+		float mean = entry->estimate + (estimate - entry->estimate) * (weight / total);
+		/* An infinite estimate (huge values) says nothing. */
+		if (!(std::abs(mean) <= std::numeric_limits<float>::max()))
+			mean = std::min(entry->estimate, estimate);
 		entry->weight = total;
 		entry->estimate = mean;
 		size_t position = entry->position;
@@ -312,9 +350,9 @@ private:
 		size_t count = std::min(n, std::max(kRefillLeast, n / 8));
 		Spilled *s = spill_.data;
 
-		std::nth_element(s, s + (count - 1), s + n, [](const Spilled &a, const Spilled &b) {
-			return a.estimate < b.estimate;
-		});
+		std::nth_element(s, s + (count - 1), s + n,
+						 [](const Spilled &a, const Spilled &b)
+						 { return a.estimate < b.estimate; });
 		for (size_t i = 0; i < count; i++)
 		{
 			if (!offer(s[i].address, s[i].estimate, s[i].weight))
@@ -375,8 +413,9 @@ private:
 	Array<Entry> entries_;
 	Array<SeenSlot> slots_;
 	Array<HeapItem> heap_;
-	Array<float> window_; /* max-heap of the best `limit_` distances */
-	Array<float> beyond_; /* min-heap of the other expanded nodes' */
+	Array<float> admitted_; /* max-heap of the best `limit_` first estimates */
+	Array<float> window_;   /* max-heap of the best `limit_` distances */
+	Array<float> beyond_;   /* min-heap of the other expanded nodes' */
 	Array<Spilled> spill_;
 	size_t limit_;
 	float spill_floor_;

@@ -119,8 +119,8 @@ complete_shape(Shape *shape, uint32_t page_bytes)
 		return false;
 	shape->masks_at = (uint32_t) sizeof(RecordHeader);
 	shape->vector_at = align_up(shape->masks_at + 2 * 4 * shape->blocks, kRecordAlign);
-	shape->neighbours_at = align_up(
-		shape->vector_at + quant::stored_bytes(shape->storage, shape->dim), kRecordAlign);
+	shape->neighbours_at =
+		align_up(shape->vector_at + quant::stored_bytes(shape->storage, shape->dim), kRecordAlign);
 	shape->blocks_at = shape->neighbours_at + shape->blocks * OMENDB_LANES * 4;
 	shape->block_bytes = quant::block_bytes(shape->code_dim, shape->code_bits);
 	shape->slot_bytes =
@@ -144,8 +144,8 @@ choose_shape(const ShapeRequest &request, Shape *shape)
 
 	/* Half precision where it costs no page and next to no code. */
 	Shape half = *shape;
-	if (choose_with_storage(request, quant::Storage::Half, &half) &&
-		half.slots >= shape->slots && half.code_dim >= least_code_dim(request.dim))
+	if (choose_with_storage(request, quant::Storage::Half, &half) && half.slots >= shape->slots &&
+		half.code_dim >= least_code_dim(request.dim))
 		*shape = half;
 	return true;
 }

@@ -53,10 +53,10 @@ make_address(uint32_t block, uint32_t slot)
 
 enum class State : uint8_t
 {
-	Free = 0,	 /* never used or freed: no TIDs, no links, nobody may follow */
+	Free = 0,    /* never used or freed: no TIDs, no links, nobody may follow */
 	Linking = 1, /* written, in-links not complete yet; a scan returns it */
-	Live = 2,	 /* the ordinary state */
-	Dead = 3	 /* no TIDs left; routes until vacuum has repaired its in-links */
+	Live = 2,    /* the ordinary state */
+	Dead = 3     /* no TIDs left; routes until vacuum has repaired its in-links */
 };
 
 /* A heap row: block number in two halves and line pointer, as ItemPointerData. */
@@ -74,19 +74,19 @@ constexpr uint8_t kFlagUniform = 1; /* every TID's vector has the same bytes (by
 
 struct RecordHeader
 {
-	uint8_t state;		 /* State */
-	uint8_t level;		 /* 0 is the level that holds every node */
-	uint8_t lock;		 /* build only: 1 while a writer owns the lists; 0 on disk */
-	uint8_t flags;		 /* kFlag... */
+	uint8_t state;       /* State */
+	uint8_t level;       /* 0 is the level that holds every node */
+	uint8_t lock;        /* build only: 1 while a writer owns the lists; 0 on disk */
+	uint8_t flags;       /* kFlag... */
 	uint16_t generation; /* counts re-uses of the slot */
-	uint8_t tid_count;	 /* TIDs in tids[]; level 0 only */
-	uint8_t unused;		 /* 0 */
-	uint32_t down;		 /* level > 0: the same node one level down; else kNoAddress */
-	uint32_t overflow;	 /* level 0: newest TID part on an overflow page, or kNoAddress */
-	float scale;		 /* int8 vectors: x^_i = scale * c_i; else 1 */
-	float self_dot;		 /* |x^|^2 */
-	float residual;		 /* >= |t(x) - x^| of every row of this node, may be +inf */
-	uint32_t hash;		 /* of the first row's vector: see kFlagUniform */
+	uint8_t tid_count;   /* TIDs in tids[]; level 0 only */
+	uint8_t unused;      /* 0 */
+	uint32_t down;       /* level > 0: the same node one level down; else kNoAddress */
+	uint32_t overflow;   /* level 0: newest TID part on an overflow page, or kNoAddress */
+	float scale;         /* int8 vectors: x^_i = scale * c_i; else 1 */
+	float self_dot;      /* |x^|^2 */
+	float residual;      /* >= |t(x) - x^| of every row of this node, may be +inf */
+	uint32_t hash;       /* of the first row's vector: see kFlagUniform */
 	Tid tids[kInlineTids];
 	uint32_t reserved; /* 0 */
 };
@@ -101,7 +101,7 @@ struct Shape
 	uint32_t code_dim;
 	uint32_t code_bits;
 	quant::Storage storage;
-	uint32_t blocks;	/* of 32 lanes */
+	uint32_t blocks;    /* of 32 lanes */
 	uint32_t max_links; /* 2m, at most 32 * blocks */
 
 	uint32_t masks_at;
@@ -110,7 +110,7 @@ struct Shape
 	uint32_t blocks_at;
 	uint32_t block_bytes;
 	uint32_t slot_bytes; /* a multiple of 8 */
-	uint32_t slots;		 /* records a page, 1 to kMaxSlots */
+	uint32_t slots;      /* records a page, 1 to kMaxSlots */
 };
 
 /* Fill the derived fields from the first six. Returns false if no record fits a page. */
@@ -128,9 +128,10 @@ struct ShapeRequest
 	bool storage_auto;
 	quant::Storage storage;
 	uint32_t page_bytes;
-	uint32_t code_dim;	/* 0: choose */
+	uint32_t code_dim;  /* 0: choose */
 	uint32_t code_bits; /* 0: choose */
 };
+
 bool choose_shape(const ShapeRequest &request, Shape *shape);
 
 /* Views into a record; all unaligned-safe reads go through load32/store32. */

@@ -36,7 +36,7 @@ offer_block(Store &store, Pool &pool, const quant::Query &query, const uint8_t *
 	const uint32_t *links = neighbours(shape, record) + block * OMENDB_LANES;
 	float estimates[OMENDB_LANES];
 	uint32_t near =
-		quant::scan_lanes(store.space(), query, codes, center, pool.bound(), estimates);
+		quant::scan_lanes(store.space(), query, codes, center, pool.admission(), estimates);
 
 	for (uint32_t mask = near; mask != 0; mask &= mask - 1)
 	{
@@ -206,8 +206,7 @@ descend(Store &store, Pool &pool, const quant::Query &query, EntryPoint entry, u
 		return OMENDB_NO_MEMORY;
 	for (uint32_t l = entry.level; l > level; l--)
 	{
-		OmendbStatus status =
-			search_level(store, pool, query, l, kDescentWidth, starts, scratch);
+		OmendbStatus status = search_level(store, pool, query, l, kDescentWidth, starts, scratch);
 		if (status != OMENDB_OK)
 			return status;
 		if (!step_down(*scratch, starts))

@@ -28,7 +28,7 @@ struct Option
 	Address address;
 	const uint8_t *record;
 	uint32_t lane; /* where it is now, or OMENDB_LANES * OMENDB_MAX_BLOCKS */
-	bool keep;	   /* its lane is protected */
+	bool keep;     /* its lane is protected */
 	Pick pick;
 };
 
@@ -45,8 +45,7 @@ struct Chosen
 
 /* Squared distance between two records' stored vectors. */
 inline float
-record_distance(const quant::Space &space, const Shape &shape, const uint8_t *a,
-				const uint8_t *b)
+record_distance(const quant::Space &space, const Shape &shape, const uint8_t *a, const uint8_t *b)
 {
 	return quant::stored_distance(space, vector_of(shape, a), vector_meta(header(a)),
 								  vector_of(shape, b), vector_meta(header(b)));
@@ -78,8 +77,7 @@ occluded_int8(const quant::Space &space, const Shape &shape, const Option &optio
 }
 
 inline bool
-occluded(const quant::Space &space, const Shape &shape, const Option &option,
-		 const Chosen &chosen)
+occluded(const quant::Space &space, const Shape &shape, const Option &option, const Chosen &chosen)
 {
 	if (space.storage == quant::Storage::Int8)
 		return occluded_int8(space, shape, option, chosen);

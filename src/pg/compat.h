@@ -94,11 +94,11 @@
 #if PG_VERSION_NUM < 180000
 #define omendb_count_index_search(scan) ((void) 0)
 #else
-#define omendb_count_index_search(scan)             \
-	do                                              \
-	{                                               \
-		if ((scan)->instrument)                     \
-			(scan)->instrument->nsearches++;        \
+#define omendb_count_index_search(scan)      \
+	do                                       \
+	{                                        \
+		if ((scan)->instrument)              \
+			(scan)->instrument->nsearches++; \
 	} while (0)
 #endif
 

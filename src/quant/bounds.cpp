@@ -30,7 +30,7 @@ constexpr double kFlush = 0x1p-126;
 /* Sums proven to stay below this do not overflow in float32, in any order. */
 constexpr double kNoOverflow = 1e38;
 
-constexpr Interval kUnknown = {-INFINITY, INFINITY};
+constexpr Interval kUnknown = {-HUGE_VAL, HUGE_VAL};
 
 /* What is known about the pair, as upper bounds. */
 struct Slack
@@ -119,8 +119,8 @@ l2_interval(const Space &space, const Slack &slack, double d2)
 
 	/* An overflowing sum is +inf: only the upper bound suffers. */
 	if (!(distance.high * distance.high <= kNoOverflow))
-		high = INFINITY;
-	return {low > 0 ? nextafter(low, -INFINITY) : 0, nextafter(high, INFINITY)};
+		high = HUGE_VAL;
+	return {low > 0 ? nextafter(low, -HUGE_VAL) : 0, nextafter(high, HUGE_VAL)};
 }
 
 Interval
@@ -137,7 +137,7 @@ cosine_interval(const Slack &slack, double d2)
 	double high = distance.high * distance.high / 2 * (1 + kDoubleSlack) + width;
 
 	/* SQL clamps the similarity to [-1, 1], so these ends are exact. */
-	return {low > 0 ? nextafter(low, -INFINITY) : 0, high < 2 ? nextafter(high, INFINITY) : 2};
+	return {low > 0 ? nextafter(low, -HUGE_VAL) : 0, high < 2 ? nextafter(high, HUGE_VAL) : 2};
 }
 
 Interval
@@ -167,7 +167,7 @@ inner_product_interval(const Space &space, const Query &query, const Slack &slac
 	double sql = (slack.sql + 8 * kDoubleSlack) * norms + 2 * kFlush * (double) space.input_dim;
 	double width = ((twice_error / 2 + moved) / query.factor + sql) * (1 + kUnit);
 
-	return {nextafter(-dot - width, -INFINITY), nextafter(-dot + width, INFINITY)};
+	return {nextafter(-dot - width, -HUGE_VAL), nextafter(-dot + width, HUGE_VAL)};
 }
 
 } // namespace

@@ -124,11 +124,11 @@ lane_byte(uint32_t lane)
  * all loads of a step come before its stores, which the compiler cannot know
  * to be apart. bytes is even, as code dimensions are a multiple of 16.
  */
-template <uint32_t kShift>
+template <uint32_t Shift>
 OMENDB_TORN_WRITES_ARE_FINE inline void
 write_nibbles(uint8_t *codes, const uint8_t *plane, uint32_t bytes)
 {
-	constexpr uint32_t kKept = 0xF0 >> kShift;
+	constexpr uint32_t kKept = 0xF0 >> Shift;
 
 	for (uint32_t i = 0; i < bytes; i += 2, codes += 64)
 	{
@@ -138,10 +138,10 @@ write_nibbles(uint8_t *codes, const uint8_t *plane, uint32_t bytes)
 		uint32_t c2 = codes[32] & kKept;
 		uint32_t c3 = codes[48] & kKept;
 
-		codes[0] = (uint8_t) (c0 | (bits & 0xF) << kShift);
-		codes[16] = (uint8_t) (c1 | (bits >> 4 & 0xF) << kShift);
-		codes[32] = (uint8_t) (c2 | (bits >> 8 & 0xF) << kShift);
-		codes[48] = (uint8_t) (c3 | (bits >> 12 & 0xF) << kShift);
+		codes[0] = (uint8_t) (c0 | (bits & 0xF) << Shift);
+		codes[16] = (uint8_t) (c1 | (bits >> 4 & 0xF) << Shift);
+		codes[32] = (uint8_t) (c2 | (bits >> 8 & 0xF) << Shift);
+		codes[48] = (uint8_t) (c3 | (bits >> 12 & 0xF) << Shift);
 	}
 }
 
@@ -220,8 +220,8 @@ OMENDB_TORN_WRITES_ARE_FINE void
 write_lane(const Space &space, uint8_t *block, uint32_t lane, const LaneCode &code)
 {
 	bool wide = factors_are_wide(space);
-	uint32_t factors = factor_bytes(space.code_bits);
-	uint32_t width = factors / OMENDB_LANES;
+	size_t factors = factor_bytes(space.code_bits);
+	size_t width = factors / OMENDB_LANES;
 	uint32_t plane_bytes = space.code_dim / 8;
 	uint8_t *add = block + lane * width;
 	uint8_t *codes = block + 2 * factors + lane_byte(lane);
@@ -241,7 +241,7 @@ void
 clear_lane(const Space &space, uint8_t *block, uint32_t lane)
 {
 	bool wide = factors_are_wide(space);
-	uint32_t factors = factor_bytes(space.code_bits);
+	size_t factors = factor_bytes(space.code_bits);
 	uint8_t *add = block + lane * (factors / OMENDB_LANES);
 
 	/* The code stays: without its factors it means nothing. */
@@ -261,7 +261,7 @@ void
 read_lane(const Space &space, const uint8_t *block, uint32_t lane, LaneCode *code)
 {
 	bool wide = factors_are_wide(space);
-	uint32_t factors = factor_bytes(space.code_bits);
+	size_t factors = factor_bytes(space.code_bits);
 	uint32_t plane_bytes = space.code_dim / 8;
 	const uint8_t *add = block + lane * (factors / OMENDB_LANES);
 	const uint8_t *codes = block + 2 * factors + lane_byte(lane);
@@ -275,7 +275,7 @@ float
 lane_mul(const Space &space, const uint8_t *block, uint32_t lane)
 {
 	bool wide = factors_are_wide(space);
-	uint32_t factors = factor_bytes(space.code_bits);
+	size_t factors = factor_bytes(space.code_bits);
 
 	return float_of(load_factor(block + factors + lane * (factors / OMENDB_LANES), wide));
 }

@@ -56,7 +56,7 @@ inline uint32_t
 scan_lanes(const Space &space, const Query &query, const uint8_t *block, float center, float bound,
 		   float est[OMENDB_LANES])
 {
-	uint32_t width = factor_bytes(space.code_bits);
+	size_t width = factor_bytes(space.code_bits);
 	return space.kernels->scan_block(&query.table, block + 2 * width, block, block + width,
 									 space.code_bits >= 3, center, bound, est);
 }

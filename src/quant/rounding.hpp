@@ -36,7 +36,10 @@ float_up(double x)
 inline double
 sumsq_f64(const float *x, size_t n)
 {
-	double s0 = 0, s1 = 0, s2 = 0, s3 = 0;
+	double s0 = 0;
+	double s1 = 0;
+	double s2 = 0;
+	double s3 = 0;
 	size_t i = 0;
 
 	for (; i + 4 <= n; i += 4)

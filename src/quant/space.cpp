@@ -141,7 +141,10 @@ pad_and_rotate(const Space &space, uint32_t used, float *out)
 double
 residual_i8(const float *t, const int8_t *c, float scale, size_t n)
 {
-	double s0 = 0, s1 = 0, s2 = 0, s3 = 0;
+	double s0 = 0;
+	double s1 = 0;
+	double s2 = 0;
+	double s3 = 0;
 
 	/* dim is a multiple of 16; scale * c is exact in double. */
 	for (size_t i = 0; i < n; i += 4)
@@ -352,7 +355,8 @@ finish_query(const Space &space, float *vector, Query *query)
 	double self_dot = sumsq_f64(vector, space.dim);
 	uint32_t columns = space.code_dim / 4;
 	uint8_t *high = (uint8_t *) (vector + space.dim);
-	uint8_t *low = table_is_wide(space) ? high + (size_t) columns * 16 : nullptr;
+	bool wide = table_is_wide(space);
+	uint8_t *low = wide ? high + (size_t) columns * 16 : nullptr;
 	OmendbScanTable *table = &query->table;
 
 	query->vector = vector;
@@ -369,7 +373,7 @@ finish_query(const Space &space, float *vector, Query *query)
 	if (sumsq_f64(vector, space.code_dim) > (double) kTiny * (double) kTiny)
 		space.kernels->build_table(vector, columns, high, low, &table->step, &table->offset);
 	else
-		memset(high, 0, (size_t) columns * 16 * (low != nullptr ? 2 : 1));
+		memset(high, 0, (size_t) columns * 16 * (wide ? 2 : 1));
 }
 
 /* t(q) before rotation. */

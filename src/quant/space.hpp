@@ -49,12 +49,12 @@ struct Space
 	Metric metric;
 	Storage storage;
 	uint32_t input_dim; /* dimensions of the type */
-	uint32_t dim;		/* after the extra coordinate and padding */
-	uint32_t code_dim;	/* D' <= dim, a multiple of 16 */
+	uint32_t dim;       /* after the extra coordinate and padding */
+	uint32_t code_dim;  /* D' <= dim, a multiple of 16 */
 	uint32_t code_bits; /* 1 to 4 */
-	float radius;		/* inner product only, else 0 */
+	float radius;       /* inner product only, else 0 */
 	uint64_t seed;
-	const float *mean;	  /* input_dim floats */
+	const float *mean;    /* input_dim floats */
 	const uint8_t *signs; /* dim / 2 bytes, from make_signs() */
 	const OmendbKernels *kernels;
 };
@@ -75,7 +75,7 @@ void make_signs(uint64_t seed, uint32_t dim, uint8_t *signs);
 /* What is stored beside x^. */
 struct StoredMeta
 {
-	float scale;	/* int8: x^_i = scale * c_i; else 1 */
+	float scale;    /* int8: x^_i = scale * c_i; else 1 */
 	float self_dot; /* |x^|^2 */
 	float residual; /* >= |t(x) - x^|, may be +inf */
 };
@@ -93,8 +93,7 @@ bool transform_row(const Space &space, const float *x, float *out, float *excess
  * quantisation and excess; the rounding of the transform itself is covered by
  * the slack of bounds().
  */
-void store_vector(const Space &space, const float *t, float excess, uint8_t *dst,
-				  StoredMeta *meta);
+void store_vector(const Space &space, const float *t, float excess, uint8_t *dst, StoredMeta *meta);
 
 /* x^ as dim floats. */
 void load_vector(const Space &space, const uint8_t *src, float scale, float *out);
@@ -104,14 +103,14 @@ struct Query
 {
 	const float *vector; /* dim floats: t(q) */
 	OmendbScanTable table;
-	float norm;			/* |t(q)| rounded up */
-	double self_dot;	/* |t(q)|^2 */
-	double input_norm;	/* |q| as given, in double */
-	double factor;		/* inner product: s; else 1 */
-	double mean_dot;	/* inner product: <q, mu> in double */
-	double mean_norm;	/* |mu| in double */
-	double excess;		/* what clamping took from t(q): widens every bound */
-	bool unbounded;		/* nothing can be proven: bounds are -inf, +inf */
+	float norm;        /* |t(q)| rounded up */
+	double self_dot;   /* |t(q)|^2 */
+	double input_norm; /* |q| as given, in double */
+	double factor;     /* inner product: s; else 1 */
+	double mean_dot;   /* inner product: <q, mu> in double */
+	double mean_norm;  /* |mu| in double */
+	double excess;     /* what clamping took from t(q): widens every bound */
+	bool unbounded;    /* nothing can be proven: bounds are -inf, +inf */
 };
 
 /* Whether the table of this space needs 16-bit entries (3 and 4 bits a dimension). */

@@ -23,6 +23,7 @@ namespace avx2
 {
 extern const OmendbKernels kTable;
 }
+
 namespace avx512
 {
 extern const OmendbKernels kTable;

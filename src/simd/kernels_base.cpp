@@ -4,6 +4,6 @@
  * Compiled without instruction set flags: SSE2 on x86-64, where SIMDe emulates
  * the byte shuffle of FastScan.
  */
-#define OMENDB_SIMD_ISA base
+#define OMENDB_SIMD_ISA   base
 #define OMENDB_SIMD_WIDTH 4
 #include "simd/kernels-inl.h"

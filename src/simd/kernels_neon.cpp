@@ -5,7 +5,7 @@
  * empty on other platforms.
  */
 #if defined(__aarch64__)
-#define OMENDB_SIMD_ISA neon
+#define OMENDB_SIMD_ISA   neon
 #define OMENDB_SIMD_WIDTH 4
 #include "simd/kernels-inl.h"
 #endif

@@ -40,7 +40,7 @@
 #error "OMENDB_SIMD_WIDTH must be 4, 8 or 16"
 #endif
 
-#define OMENDB_INLINE static inline __attribute__((always_inline))
+#define OMENDB_INLINE        static inline __attribute__((always_inline))
 #define OMENDB_INLINE_MEMBER inline __attribute__((always_inline))
 
 namespace omendb::simd::OMENDB_SIMD_ISA
@@ -58,8 +58,8 @@ typedef simde__m128i VecI;
 #endif
 
 constexpr size_t kWidth = OMENDB_SIMD_WIDTH; /* floats per vector */
-constexpr size_t kBytes = 4 * kWidth;		 /* bytes per vector */
-constexpr size_t kParts = 16 / kWidth;		 /* vectors per 16 virtual lanes */
+constexpr size_t kBytes = 4 * kWidth;        /* bytes per vector */
+constexpr size_t kParts = 16 / kWidth;       /* vectors per 16 virtual lanes */
 
 /* ---- words that SIMDe has at every width ---- */
 
@@ -351,8 +351,7 @@ swap_lanes(VecF v)
 OMENDB_INLINE simde__m128
 fold_to_4(VecF v)
 {
-	const simde__m256 s =
-		_mm256_add_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps(v, 1));
+	const simde__m256 s = _mm256_add_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps(v, 1));
 	return _mm_add_ps(_mm256_castps256_ps128(s), _mm256_extractf128_ps(s, 1));
 }
 
@@ -419,12 +418,12 @@ unpack_hi64(VecI a, VecI b)
 OMENDB_INLINE void
 add_rows(VecI total[32 / kWidth], VecI a, VecI b, VecI c, VecI d)
 {
-	const VecI ab = _mm512_add_epi16(_mm512_shuffle_i32x4(a, b, 0x44),
-									 _mm512_shuffle_i32x4(a, b, 0xEE));
-	const VecI cd = _mm512_add_epi16(_mm512_shuffle_i32x4(c, d, 0x44),
-									 _mm512_shuffle_i32x4(c, d, 0xEE));
-	const VecI all = _mm512_add_epi16(_mm512_shuffle_i32x4(ab, cd, 0x88),
-									  _mm512_shuffle_i32x4(ab, cd, 0xDD));
+	const VecI ab =
+		_mm512_add_epi16(_mm512_shuffle_i32x4(a, b, 0x44), _mm512_shuffle_i32x4(a, b, 0xEE));
+	const VecI cd =
+		_mm512_add_epi16(_mm512_shuffle_i32x4(c, d, 0x44), _mm512_shuffle_i32x4(c, d, 0xEE));
+	const VecI all =
+		_mm512_add_epi16(_mm512_shuffle_i32x4(ab, cd, 0x88), _mm512_shuffle_i32x4(ab, cd, 0xDD));
 	total[0] = add32(total[0], _mm512_cvtepu16_epi32(_mm512_castsi512_si256(all)));
 	total[1] = add32(total[1], _mm512_cvtepu16_epi32(_mm512_extracti64x4_epi64(all, 1)));
 }
@@ -535,8 +534,7 @@ floor_i(VecF v)
 OMENDB_INLINE VecF
 load_i8(const int8_t *p)
 {
-	const simde__m128i bytes =
-		simde_mm_loadl_epi64(reinterpret_cast<const simde__m128i *>(p));
+	const simde__m128i bytes = simde_mm_loadl_epi64(reinterpret_cast<const simde__m128i *>(p));
 	return simde_mm256_cvtepi32_ps(simde_mm256_cvtepi8_epi32(bytes));
 }
 
@@ -582,8 +580,7 @@ less_mask(VecF a, VecF b)
 OMENDB_INLINE uint32_t
 bit_mask(VecI v, uint32_t b)
 {
-	const VecI top =
-		simde_mm256_sll_epi32(v, simde_mm_cvtsi32_si128(static_cast<int32_t>(31 - b)));
+	const VecI top = simde_mm256_sll_epi32(v, simde_mm_cvtsi32_si128(static_cast<int32_t>(31 - b)));
 	return static_cast<uint32_t>(simde_mm256_movemask_ps(simde_mm256_castsi256_ps(top)));
 }
 
@@ -600,11 +597,9 @@ half_sign(VecF v, uint32_t *mask)
 OMENDB_INLINE VecF
 flip(VecF v, uint32_t bits)
 {
-	const VecI top =
-		simde_mm256_sllv_epi32(simde_mm256_set1_epi32(static_cast<int32_t>(bits)),
-							   simde_mm256_setr_epi32(31, 30, 29, 28, 27, 26, 25, 24));
-	const VecF sign =
-		simde_mm256_and_ps(simde_mm256_castsi256_ps(top), simde_mm256_set1_ps(-0.0f));
+	const VecI top = simde_mm256_sllv_epi32(simde_mm256_set1_epi32(static_cast<int32_t>(bits)),
+											simde_mm256_setr_epi32(31, 30, 29, 28, 27, 26, 25, 24));
+	const VecF sign = simde_mm256_and_ps(simde_mm256_castsi256_ps(top), simde_mm256_set1_ps(-0.0f));
 	return simde_mm256_xor_ps(v, sign);
 }
 
@@ -631,8 +626,7 @@ fold_to_4(VecF v)
 OMENDB_INLINE simde__m128i
 fold_to_4(VecI v)
 {
-	return simde_mm_add_epi32(simde_mm256_castsi256_si128(v),
-							  simde_mm256_extracti128_si256(v, 1));
+	return simde_mm_add_epi32(simde_mm256_castsi256_si128(v), simde_mm256_extracti128_si256(v, 1));
 }
 
 constexpr bool kDotBiased = false;
@@ -643,8 +637,7 @@ dot_i8_step(VecI sum, VecI a, VecI b)
 {
 	const VecI pairs =
 		simde_mm256_maddubs_epi16(simde_mm256_abs_epi8(a), simde_mm256_sign_epi8(b, a));
-	return simde_mm256_add_epi32(sum,
-								 simde_mm256_madd_epi16(pairs, simde_mm256_set1_epi16(1)));
+	return simde_mm256_add_epi32(sum, simde_mm256_madd_epi16(pairs, simde_mm256_set1_epi16(1)));
 }
 
 OMENDB_INLINE VecI
@@ -692,11 +685,9 @@ add_rows(VecI total[32 / kWidth], VecI a, VecI b, VecI c, VecI d)
 	const VecI cd = add16(simde_mm256_permute2x128_si256(c, d, 0x20),
 						  simde_mm256_permute2x128_si256(c, d, 0x31));
 	total[0] = add32(total[0], simde_mm256_cvtepu16_epi32(simde_mm256_castsi256_si128(ab)));
-	total[1] = add32(total[1],
-					 simde_mm256_cvtepu16_epi32(simde_mm256_extracti128_si256(ab, 1)));
+	total[1] = add32(total[1], simde_mm256_cvtepu16_epi32(simde_mm256_extracti128_si256(ab, 1)));
 	total[2] = add32(total[2], simde_mm256_cvtepu16_epi32(simde_mm256_castsi256_si128(cd)));
-	total[3] = add32(total[3],
-					 simde_mm256_cvtepu16_epi32(simde_mm256_extracti128_si256(cd, 1)));
+	total[3] = add32(total[3], simde_mm256_cvtepu16_epi32(simde_mm256_extracti128_si256(cd, 1)));
 }
 
 #else
@@ -762,9 +753,8 @@ OMENDB_INLINE VecF
 fma(VecF a, VecF b, VecF c)
 {
 #if defined(__aarch64__)
-	return simde__m128_from_neon_f32(vfmaq_f32(simde__m128_to_neon_f32(c),
-											   simde__m128_to_neon_f32(a),
-											   simde__m128_to_neon_f32(b)));
+	return simde__m128_from_neon_f32(vfmaq_f32(
+		simde__m128_to_neon_f32(c), simde__m128_to_neon_f32(a), simde__m128_to_neon_f32(b)));
 #else
 	return simde_mm_add_ps(simde_mm_mul_ps(a, b), c);
 #endif
@@ -820,6 +810,25 @@ load_i8(const int8_t *p)
 	return simde_mm_cvtepi32_ps(simde_mm_srai_epi32(v, 24));
 }
 
+#if defined(__aarch64__)
+
+OMENDB_INLINE VecF
+load_f16(const uint16_t *p)
+{
+	float16x4_t h;
+	__builtin_memcpy(&h, p, sizeof(h));
+	return simde__m128_from_neon_f32(vcvt_f32_f16(h));
+}
+
+OMENDB_INLINE void
+store_f16(uint16_t *p, VecF v)
+{
+	const float16x4_t h = vcvt_f16_f32(simde__m128_to_neon_f32(v));
+	__builtin_memcpy(p, &h, sizeof(h));
+}
+
+#else
+
 /* mask ? a : b */
 OMENDB_INLINE VecI
 select(VecI mask, VecI a, VecI b)
@@ -832,23 +841,22 @@ OMENDB_INLINE VecF
 load_f16(const uint16_t *p)
 {
 	const VecI h = simde_mm_unpacklo_epi16(
-		simde_mm_loadl_epi64(reinterpret_cast<const simde__m128i *>(p)),
-		simde_mm_setzero_si128());
+		simde_mm_loadl_epi64(reinterpret_cast<const simde__m128i *>(p)), simde_mm_setzero_si128());
 	const VecI magnitude = simde_mm_and_si128(h, set_i(0x7FFF));
 	const VecI sign = simde_mm_slli_epi32(simde_mm_xor_si128(h, magnitude), 16);
 	const VecI shifted = simde_mm_slli_epi32(magnitude, 13);
 
 	const VecI normal = simde_mm_add_epi32(shifted, set_i(112 << 23));
-	const VecI tiny = simde_mm_castps_si128(simde_mm_sub_ps(
-		simde_mm_castsi128_ps(simde_mm_add_epi32(shifted, set_i(113 << 23))),
-		simde_mm_castsi128_ps(set_i(113 << 23))));
+	const VecI tiny = simde_mm_castps_si128(
+		simde_mm_sub_ps(simde_mm_castsi128_ps(simde_mm_add_epi32(shifted, set_i(113 << 23))),
+						simde_mm_castsi128_ps(set_i(113 << 23))));
 	const VecI special = simde_mm_or_si128(shifted, set_i(0x7F800000));
 	const VecI quiet =
 		simde_mm_and_si128(simde_mm_cmpgt_epi32(magnitude, set_i(0x7C00)), set_i(0x400000));
 
 	VecI r = select(simde_mm_cmplt_epi32(magnitude, set_i(0x0400)), tiny, normal);
-	r = select(simde_mm_cmpgt_epi32(magnitude, set_i(0x7BFF)),
-			   simde_mm_or_si128(special, quiet), r);
+	r = select(simde_mm_cmpgt_epi32(magnitude, set_i(0x7BFF)), simde_mm_or_si128(special, quiet),
+			   r);
 	return simde_mm_castsi128_ps(simde_mm_or_si128(r, sign));
 }
 
@@ -860,24 +868,22 @@ store_f16(uint16_t *p, VecF v)
 	const VecI sign = simde_mm_srai_epi32(simde_mm_xor_si128(x, magnitude), 16);
 
 	/* Add half an ulp, or one bit less when the kept part is even; rebias. */
-	const VecI odd =
-		simde_mm_and_si128(simde_mm_srli_epi32(magnitude, 13), set_i(1));
+	const VecI odd = simde_mm_and_si128(simde_mm_srli_epi32(magnitude, 13), set_i(1));
 	const VecI biased = simde_mm_add_epi32(magnitude, set_i(0xFFF - (112 << 23)));
 	const VecI normal = simde_mm_srli_epi32(simde_mm_add_epi32(biased, odd), 13);
 
 	/* Adding 0.5 aligns a half denormal's last place with the float's. */
 	const VecI half = set_i(126 << 23);
-	const VecI tiny = simde_mm_sub_epi32(
-		simde_mm_castps_si128(
-			simde_mm_add_ps(simde_mm_castsi128_ps(magnitude), simde_mm_castsi128_ps(half))),
-		half);
+	const VecI tiny =
+		simde_mm_sub_epi32(simde_mm_castps_si128(simde_mm_add_ps(simde_mm_castsi128_ps(magnitude),
+																 simde_mm_castsi128_ps(half))),
+						   half);
 
 	/* A NaN keeps the top of its payload and becomes quiet, as F16C does it. */
 	const VecI payload = simde_mm_or_si128(
 		simde_mm_and_si128(simde_mm_srli_epi32(magnitude, 13), set_i(0x3FF)), set_i(0x200));
 	const VecI is_nan = simde_mm_cmpgt_epi32(magnitude, set_i(0x7F800000));
-	const VecI special =
-		simde_mm_or_si128(set_i(0x7C00), simde_mm_and_si128(is_nan, payload));
+	const VecI special = simde_mm_or_si128(set_i(0x7C00), simde_mm_and_si128(is_nan, payload));
 
 	VecI r = select(simde_mm_cmplt_epi32(magnitude, set_i(113 << 23)), tiny, normal);
 	r = select(simde_mm_cmpgt_epi32(magnitude, set_i((143 << 23) - 1)), special, r);
@@ -885,12 +891,13 @@ store_f16(uint16_t *p, VecF v)
 	simde_mm_storel_epi64(reinterpret_cast<simde__m128i *>(p), simde_mm_packs_epi32(r, r));
 }
 
+#endif
+
 OMENDB_INLINE VecF
 load_bf16(const uint16_t *p)
 {
 	return simde_mm_castsi128_ps(simde_mm_unpacklo_epi16(
-		simde_mm_setzero_si128(),
-		simde_mm_loadl_epi64(reinterpret_cast<const simde__m128i *>(p))));
+		simde_mm_setzero_si128(), simde_mm_loadl_epi64(reinterpret_cast<const simde__m128i *>(p))));
 }
 
 /* The low byte of each of 16 integers. */
@@ -898,10 +905,10 @@ OMENDB_INLINE void
 store_low_bytes(void *p, const VecI v[kParts])
 {
 	const VecI low = set_i(255);
-	const VecI a = simde_mm_packs_epi32(simde_mm_and_si128(v[0], low),
-										simde_mm_and_si128(v[1], low));
-	const VecI b = simde_mm_packs_epi32(simde_mm_and_si128(v[2], low),
-										simde_mm_and_si128(v[3], low));
+	const VecI a =
+		simde_mm_packs_epi32(simde_mm_and_si128(v[0], low), simde_mm_and_si128(v[1], low));
+	const VecI b =
+		simde_mm_packs_epi32(simde_mm_and_si128(v[2], low), simde_mm_and_si128(v[3], low));
 	simde_mm_storeu_si128(p, simde_mm_packus_epi16(a, b));
 }
 
@@ -915,8 +922,7 @@ less_mask(VecF a, VecF b)
 OMENDB_INLINE uint32_t
 bit_mask(VecI v, uint32_t b)
 {
-	const VecI top =
-		simde_mm_sll_epi32(v, simde_mm_cvtsi32_si128(static_cast<int32_t>(31 - b)));
+	const VecI top = simde_mm_sll_epi32(v, simde_mm_cvtsi32_si128(static_cast<int32_t>(31 - b)));
 	return static_cast<uint32_t>(simde_mm_movemask_ps(simde_mm_castsi128_ps(top)));
 }
 
@@ -926,8 +932,7 @@ half_sign(VecF v, uint32_t *mask)
 {
 	const VecF m = simde_mm_cmpge_ps(v, simde_mm_setzero_ps());
 	*mask = static_cast<uint32_t>(simde_mm_movemask_ps(m));
-	return simde_mm_or_ps(simde_mm_set1_ps(0.5f),
-						  simde_mm_andnot_ps(m, simde_mm_set1_ps(-0.0f)));
+	return simde_mm_or_ps(simde_mm_set1_ps(0.5f), simde_mm_andnot_ps(m, simde_mm_set1_ps(-0.0f)));
 }
 
 /* Flip the signs of the lanes whose bit is set. */
@@ -937,8 +942,7 @@ flip(VecF v, uint32_t bits)
 	const VecI lane = simde_mm_setr_epi32(1, 2, 4, 8);
 	const VecI set =
 		simde_mm_cmpeq_epi32(simde_mm_and_si128(set_i(static_cast<int32_t>(bits)), lane), lane);
-	return simde_mm_xor_ps(v, simde_mm_and_ps(simde_mm_castsi128_ps(set),
-											  simde_mm_set1_ps(-0.0f)));
+	return simde_mm_xor_ps(v, simde_mm_and_ps(simde_mm_castsi128_ps(set), simde_mm_set1_ps(-0.0f)));
 }
 
 /* Lane i receives lane i ^ distance. */
@@ -981,8 +985,8 @@ dot_i8_step(VecI sum, VecI a, VecI b)
 	const VecI a_hi = simde_mm_srai_epi16(simde_mm_unpackhi_epi8(a, a), 8);
 	const VecI b_lo = simde_mm_srai_epi16(simde_mm_unpacklo_epi8(b, b), 8);
 	const VecI b_hi = simde_mm_srai_epi16(simde_mm_unpackhi_epi8(b, b), 8);
-	return simde_mm_add_epi32(sum, simde_mm_add_epi32(simde_mm_madd_epi16(a_lo, b_lo),
-													  simde_mm_madd_epi16(a_hi, b_hi)));
+	return simde_mm_add_epi32(
+		sum, simde_mm_add_epi32(simde_mm_madd_epi16(a_lo, b_lo), simde_mm_madd_epi16(a_hi, b_hi)));
 #endif
 }
 

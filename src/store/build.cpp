@@ -144,8 +144,8 @@ omendb_builder_create(const OmendbMetaPage *meta, const float *mean, OmendbBuild
 	builder->shape = store::shape_of(*meta);
 	builder->space = store::space_of(*meta, mean, signs);
 	builder->seed = meta->seed;
-	builder->hooks = store::BuildHooks{builder, hook_map, hook_grow, hook_lock_entry,
-									   hook_unlock_entry};
+	builder->hooks =
+		store::BuildHooks{builder, hook_map, hook_grow, hook_lock_entry, hook_unlock_entry};
 	builder->store.init(&builder->space, &builder->shape, &control->control, &builder->hooks,
 						meta->parameters_block + meta->parameter_blocks);
 	builder->memory = Memory{resize_in_context, CurrentMemoryContext};

@@ -27,10 +27,10 @@ constexpr size_t kChunkBytes = (size_t) kChunkPages * OMENDB_PAGE_SIZE;
 /* Shared by all participants; zero-initialised memory, then init_control(). */
 struct BuildControl
 {
-	std::atomic<uint64_t> entry;	 /* level << 32 | address */
-	std::atomic<uint32_t> root;		 /* address */
+	std::atomic<uint64_t> entry;     /* level << 32 | address */
+	std::atomic<uint32_t> root;      /* address */
 	std::atomic<uint32_t> next_page; /* first page nobody has taken */
-	std::atomic<uint32_t> chunks;	 /* chunks that exist */
+	std::atomic<uint32_t> chunks;    /* chunks that exist */
 	std::atomic<uint64_t> nodes;
 	std::atomic<uint64_t> tids;
 };
@@ -339,7 +339,8 @@ inline bool
 BuildStore::reserve(uint32_t levels)
 {
 	uint32_t in_page = graph_page_ == kNoPage ? 0 : shape_->slots - graph_slot_;
-	uint32_t needed = levels <= in_page ? 0 : (levels - in_page + shape_->slots - 1) / shape_->slots;
+	uint32_t needed =
+		levels <= in_page ? 0 : (levels - in_page + shape_->slots - 1) / shape_->slots;
 
 	if (overflow_page_ == kNoPage || overflow_slot_ == OMENDB_PARTS_PER_PAGE)
 		needed++; /* taken only if a TID part is */

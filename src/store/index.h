@@ -16,44 +16,44 @@ extern "C"
 {
 #endif
 
-/* ---- scan ---- */
+	/* ---- scan ---- */
 
-typedef struct OmendbScan OmendbScan;
+	typedef struct OmendbScan OmendbScan;
 
-typedef struct OmendbScanLimits
-{
-	int ef_search;
-	bool relaxed;		  /* emit late rows out of order instead of skipping them */
-	int64 max_scan_tuples; /* nodes expanded on level 0 before the search stops growing */
-	Size max_memory;	  /* bytes, likewise */
-} OmendbScanLimits;
+	typedef struct OmendbScanLimits
+	{
+		int ef_search;
+		bool relaxed;          /* emit late rows out of order instead of skipping them */
+		int64 max_scan_tuples; /* nodes expanded on level 0 before the search stops growing */
+		Size max_memory;       /* bytes, likewise */
+	} OmendbScanLimits;
 
-/*
- * A scan in its own memory context below the current one. omendb_scan_start()
- * may be called any number of times. query: input_dim floats, or NULL: rows in
- * any order with distance -inf. No pin and no lock is held between calls.
- */
-extern OmendbScan *omendb_scan_create(Relation index);
-extern int omendb_scan_dimensions(const OmendbScan *scan);
-extern void omendb_scan_start(OmendbScan *scan, const float *query,
-							  const OmendbScanLimits *limits);
-/*
- * Next row: its TID, a proven lower bound of the operator's value (the bound
- * never decreases in strict mode) and whether the executor must recheck it.
- */
-extern bool omendb_scan_next(OmendbScan *scan, ItemPointer tid, double *bound, bool *recheck);
-extern void omendb_scan_end(OmendbScan *scan);
+	/*
+	 * A scan in its own memory context below the current one. omendb_scan_start()
+	 * may be called any number of times. query: input_dim floats, or NULL: rows in
+	 * any order with distance -inf. No pin and no lock is held between calls.
+	 */
+	extern OmendbScan *omendb_scan_create(Relation index);
+	extern int omendb_scan_dimensions(const OmendbScan *scan);
+	extern void omendb_scan_start(OmendbScan *scan, const float *query,
+								  const OmendbScanLimits *limits);
+	/*
+	 * Next row: its TID, a proven lower bound of the operator's value (the bound
+	 * never decreases in strict mode) and whether the executor must recheck it.
+	 */
+	extern bool omendb_scan_next(OmendbScan *scan, ItemPointer tid, double *bound, bool *recheck);
+	extern void omendb_scan_end(OmendbScan *scan);
 
-/* ---- shape ---- */
+	/* ---- shape ---- */
 
-/*
- * Fill dim, code_dim, code_bits, storage, blocks and every offset of meta from
- * its metric, input_dim and m. storage: 0 for auto. Returns false when no
- * record of that size fits a page.
- */
-extern bool omendb_choose_layout(OmendbMetaPage *meta, int storage);
-/* Whether the derived fields of meta are what its chosen fields say. */
-extern bool omendb_layout_consistent(const OmendbMetaPage *meta);
+	/*
+	 * Fill dim, code_dim, code_bits, storage, blocks and every offset of meta from
+	 * its metric, input_dim and m. storage: 0 for auto. Returns false when no
+	 * record of that size fits a page.
+	 */
+	extern bool omendb_choose_layout(OmendbMetaPage *meta, int storage);
+	/* Whether the derived fields of meta are what its chosen fields say. */
+	extern bool omendb_layout_consistent(const OmendbMetaPage *meta);
 
 #ifdef __cplusplus
 }

@@ -9,35 +9,35 @@
 
 #include <stdint.h>
 
-#define OMENDB_PAGE_ID 0xFFA7 /* last two bytes of every page */
-#define OMENDB_MAGIC 0x4F4D4E44 /* "OMND" */
+#define OMENDB_PAGE_ID        0xFFA7     /* last two bytes of every page */
+#define OMENDB_MAGIC          0x4F4D4E44 /* "OMND" */
 #define OMENDB_FORMAT_VERSION 1
-#define OMENDB_META_BLOCK 0
+#define OMENDB_META_BLOCK     0
 
 /* Incompatible features this code knows; any other bit is an error. */
 #define OMENDB_KNOWN_INCOMPATIBLE 0u
 
 #define OMENDB_NO_ADDRESS 0xFFFFFFFFu
-#define OMENDB_SLOT_BITS 6
+#define OMENDB_SLOT_BITS  6
 
 /* Page kinds; 0 is a page never written (all zero after a crash: free). */
-#define OMENDB_PAGE_META 1
-#define OMENDB_PAGE_GRAPH 2
-#define OMENDB_PAGE_OVERFLOW 3
+#define OMENDB_PAGE_META       1
+#define OMENDB_PAGE_GRAPH      2
+#define OMENDB_PAGE_OVERFLOW   3
 #define OMENDB_PAGE_PARAMETERS 4
-#define OMENDB_PAGE_PENDING 5 /* reserved */
+#define OMENDB_PAGE_PENDING    5 /* reserved */
 
 /* At the end of every page. */
 typedef struct OmendbPageSpecial
 {
-	uint16_t kind;	 /* OMENDB_PAGE_... */
-	uint16_t slots;	 /* graph, overflow: slots on this page */
+	uint16_t kind;   /* OMENDB_PAGE_... */
+	uint16_t slots;  /* graph, overflow: slots on this page */
 	uint16_t unused; /* 0 */
 	uint16_t page_id;
 } OmendbPageSpecial;
 
 /* Page header and special space of a default 8 kB page. */
-#define OMENDB_PAGE_SIZE 8192
+#define OMENDB_PAGE_SIZE   8192
 #define OMENDB_PAGE_HEADER 24
 #define OMENDB_PAGE_USABLE (OMENDB_PAGE_SIZE - OMENDB_PAGE_HEADER - 8)
 
@@ -49,7 +49,7 @@ typedef struct OmendbMetaPage
 	uint32_t compatible_flags;
 	uint32_t incompatible_flags;
 
-	uint8_t metric;	   /* quant::Metric */
+	uint8_t metric;    /* quant::Metric */
 	uint8_t storage;   /* quant::Storage */
 	uint8_t type_kind; /* 1 vector; others with later types */
 	uint8_t slot_bits; /* OMENDB_SLOT_BITS */
@@ -72,15 +72,15 @@ typedef struct OmendbMetaPage
 	uint32_t slot_bytes;
 	uint32_t slots;
 
-	float radius;	  /* inner product: quant::Space */
-	uint64_t seed;	  /* of the rotation */
-	uint32_t sampled; /* rows the mean was taken from; 0: mean is zero */
+	float radius;              /* inner product: quant::Space */
+	uint64_t seed;             /* of the rotation */
+	uint32_t sampled;          /* rows the mean was taken from; 0: mean is zero */
 	uint32_t parameters_block; /* first of parameter_blocks pages with the mean */
 	uint32_t parameter_blocks;
 
-	uint32_t entry;		  /* address of the entry point, on entry_level */
+	uint32_t entry; /* address of the entry point, on entry_level */
 	uint32_t entry_level;
-	uint32_t root;		  /* level 0: root of the protected tree */
+	uint32_t root; /* level 0: root of the protected tree */
 
 	uint32_t pending_head; /* reserved for the pending list: OMENDB_NO_ADDRESS */
 	uint32_t pending_tail;
@@ -98,16 +98,17 @@ typedef struct OmendbMetaPage
  * level-0 record `owner` with that generation, else it is stale or free.
  * Parts of a node are a chain, newest first.
  */
-#define OMENDB_PART_TIDS 19
+#define OMENDB_PART_TIDS      19
 #define OMENDB_PARTS_PER_PAGE 60
+
 typedef struct OmendbTidPart
 {
-	uint32_t owner;		 /* address, OMENDB_NO_ADDRESS when free */
-	uint32_t next;		 /* older part or OMENDB_NO_ADDRESS */
+	uint32_t owner;      /* address, OMENDB_NO_ADDRESS when free */
+	uint32_t next;       /* older part or OMENDB_NO_ADDRESS */
 	uint16_t generation; /* of the owner */
 	uint16_t count;
 	uint16_t tids[OMENDB_PART_TIDS * 3]; /* graph::Tid */
-	uint16_t unused[5];					 /* 0 */
+	uint16_t unused[5];                  /* 0 */
 } OmendbTidPart;
 
 #endif

@@ -197,8 +197,7 @@ private:
 		const char *problem = omendb_page_problem(page, 0);
 		if (problem != nullptr)
 			omendb_page_damaged(index_, current_.block, problem);
-		const OmendbPageSpecial *special =
-			(const OmendbPageSpecial *) PageGetSpecialPointer(page);
+		const OmendbPageSpecial *special = (const OmendbPageSpecial *) PageGetSpecialPointer(page);
 		if (special->kind != OMENDB_PAGE_GRAPH || slot >= special->slots)
 			return nullptr;
 		if (special->slots > shape_->slots)

@@ -162,8 +162,7 @@ layout_problem(const OmendbMetaPage *meta)
 		return "number of code bits is out of range";
 	if (meta->blocks < 1 || meta->blocks > OMENDB_MAX_BLOCKS)
 		return "number of lane blocks is out of range";
-	if (meta->max_links != 2 * (uint32_t) meta->m ||
-		meta->max_links > meta->blocks * OMENDB_LANES)
+	if (meta->max_links != 2 * (uint32_t) meta->m || meta->max_links > meta->blocks * OMENDB_LANES)
 		return "number of links is out of range";
 	if (meta->slots < 1 || meta->slots > (1 << OMENDB_SLOT_BITS) || meta->slot_bytes % 8 != 0 ||
 		meta->slot_bytes > OMENDB_PAGE_USABLE ||
@@ -220,8 +219,7 @@ check_meta_version(Relation index, const OmendbMetaPage *meta)
 	if (meta->format_version != OMENDB_FORMAT_VERSION)
 		ereport(ERROR, errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				errmsg("index \"%s\" has format version %u, but this library reads version %u",
-					   RelationGetRelationName(index), meta->format_version,
-					   OMENDB_FORMAT_VERSION),
+					   RelationGetRelationName(index), meta->format_version, OMENDB_FORMAT_VERSION),
 				errhint("Please REINDEX it."));
 	if (unknown != 0)
 		ereport(ERROR, errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
@@ -234,8 +232,7 @@ check_meta_version(Relation index, const OmendbMetaPage *meta)
 void
 omendb_read_meta(Relation index, OmendbMetaPage *meta)
 {
-	Buffer buffer =
-		omendb_read_page(index, OMENDB_META_BLOCK, OMENDB_PAGE_META, BUFFER_LOCK_SHARE);
+	Buffer buffer = omendb_read_page(index, OMENDB_META_BLOCK, OMENDB_PAGE_META, BUFFER_LOCK_SHARE);
 	const char *problem;
 
 	memcpy(meta, PageGetContents(BufferGetPage(buffer)), sizeof(*meta));

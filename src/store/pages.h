@@ -18,43 +18,43 @@ extern "C"
 {
 #endif
 
-/*
- * Report a damaged page: "index \"%s\" contains a damaged page at block %u",
- * DETAIL what, HINT Please REINDEX it. Never returns.
- */
-extern void omendb_page_damaged(Relation index, BlockNumber block, const char *what)
-	pg_attribute_noreturn();
+	/*
+	 * Report a damaged page: "index \"%s\" contains a damaged page at block %u",
+	 * DETAIL what, HINT Please REINDEX it. Never returns.
+	 */
+	extern void omendb_page_damaged(Relation index, BlockNumber block, const char *what)
+		pg_attribute_noreturn();
 
-/*
- * Check a page image that is pinned and locked by the caller: page size,
- * special space, page id, pd_lower/pd_upper, kind (0: any), slots > 0 where the
- * kind has slots. Returns NULL, or what is wrong as a static string. A page
- * that was never written (PageIsNew) is "page is empty".
- */
-extern const char *omendb_page_problem(Page page, uint16_t kind);
+	/*
+	 * Check a page image that is pinned and locked by the caller: page size,
+	 * special space, page id, pd_lower/pd_upper, kind (0: any), slots > 0 where the
+	 * kind has slots. Returns NULL, or what is wrong as a static string. A page
+	 * that was never written (PageIsNew) is "page is empty".
+	 */
+	extern const char *omendb_page_problem(Page page, uint16_t kind);
 
-/*
- * Pin and lock a block and check it. A block past the end of the relation is
- * damage of whoever pointed there, so callers test against
- * RelationGetNumberOfBlocks() first. Returns the locked buffer; caller
- * UnlockReleaseBuffer()s it.
- */
-extern Buffer omendb_read_page(Relation index, BlockNumber block, uint16_t kind, int lockmode);
+	/*
+	 * Pin and lock a block and check it. A block past the end of the relation is
+	 * damage of whoever pointed there, so callers test against
+	 * RelationGetNumberOfBlocks() first. Returns the locked buffer; caller
+	 * UnlockReleaseBuffer()s it.
+	 */
+	extern Buffer omendb_read_page(Relation index, BlockNumber block, uint16_t kind, int lockmode);
 
-/* Initialise an image: header, special space, pd_lower covering `used` bytes. */
-extern void omendb_init_page(Page page, uint16_t kind, uint16_t slots, Size used);
+	/* Initialise an image: header, special space, pd_lower covering `used` bytes. */
+	extern void omendb_init_page(Page page, uint16_t kind, uint16_t slots, Size used);
 
-/*
- * Copy and validate the meta page: magic, version, feature flags, every field
- * in range and consistent with the others (offsets are recomputed). ERROR with
- * a REINDEX hint otherwise.
- */
-extern void omendb_read_meta(Relation index, OmendbMetaPage *meta);
-/* The same without ERROR, for the planner: false when unusable. */
-extern bool omendb_try_read_meta(Relation index, OmendbMetaPage *meta);
+	/*
+	 * Copy and validate the meta page: magic, version, feature flags, every field
+	 * in range and consistent with the others (offsets are recomputed). ERROR with
+	 * a REINDEX hint otherwise.
+	 */
+	extern void omendb_read_meta(Relation index, OmendbMetaPage *meta);
+	/* The same without ERROR, for the planner: false when unusable. */
+	extern bool omendb_try_read_meta(Relation index, OmendbMetaPage *meta);
 
-/* The mean: input_dim floats into mean (zeroes when sampled is 0). */
-extern void omendb_read_mean(Relation index, const OmendbMetaPage *meta, float *mean);
+	/* The mean: input_dim floats into mean (zeroes when sampled is 0). */
+	extern void omendb_read_mean(Relation index, const OmendbMetaPage *meta, float *mean);
 
 #ifdef __cplusplus
 }

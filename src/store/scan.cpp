@@ -90,16 +90,16 @@ struct OmendbScan
 	Array<graph::Candidate> starts;
 	Array<graph::Candidate> scratch;
 	Array<Result> results;
-	Array<Waiting> waiting;	   /* heap, nearest first */
+	Array<Waiting> waiting;     /* heap, nearest first */
 	Array<graph::Address> tree; /* stack of the tree walk */
 	OmendbScanLimits limits;
 	bool any_order; /* NULL query */
 	bool started;
 	bool tree_begun;
 	int64 expanded;
-	int64 late;			/* rows skipped to keep the order */
-	double floor;		/* nothing below this goes out any more */
-	double highest;		/* largest upper bound handed out for recheck */
+	int64 late;     /* rows skipped to keep the order */
+	double floor;   /* nothing below this goes out any more */
+	double highest; /* largest upper bound handed out for recheck */
 	/* the node whose TIDs are being handed out */
 	Result current;
 	double current_bound;
@@ -107,7 +107,7 @@ struct OmendbScan
 	uint32_t next_tid;
 	graph::Address next_part;
 	uint32_t part_count;
-	uint32_t parts_read;
+	uint64_t parts_read;
 	graph::Tid part_tids[OMENDB_PART_TIDS];
 };
 
@@ -140,8 +140,8 @@ struct ScanVisitor
 		r.high = kInfinity;
 		if (!scan->any_order)
 		{
-			quant::Interval interval = quant::operator_interval(
-				scan->space, scan->query, distance, graph::stored_meta(h));
+			quant::Interval interval =
+				quant::operator_interval(scan->space, scan->query, distance, graph::stored_meta(h));
 			r.low = interval.low;
 			r.high = interval.high;
 		}
@@ -180,8 +180,7 @@ read_parameters(OmendbScan *scan)
 Size
 memory_used(const OmendbScan *scan)
 {
-	return scan->pool.bytes() + scan->results.bytes() + scan->waiting.bytes() +
-		   scan->tree.bytes();
+	return scan->pool.bytes() + scan->results.bytes() + scan->waiting.bytes() + scan->tree.bytes();
 }
 
 /* Fresh arrays in a fresh context. */
@@ -241,8 +240,7 @@ walk_tree(OmendbScan *scan)
 	if (scan->tree.size == 0)
 		return false;
 	graph::Address address = scan->tree[--scan->tree.size];
-	graph::Address next =
-		scan->tree.size > 0 ? scan->tree[scan->tree.size - 1] : graph::kNoAddress;
+	graph::Address next = scan->tree.size > 0 ? scan->tree[scan->tree.size - 1] : graph::kNoAddress;
 	const uint8_t *record = scan->store.begin_read(address, next);
 	if (record == nullptr)
 		return true;
@@ -324,8 +322,8 @@ read_part(OmendbScan *scan)
 	BlockNumber block = graph::address_block(scan->next_part);
 	uint32_t slot = graph::address_slot(scan->next_part);
 
-	if (scan->next_part == graph::kNoAddress ||
-		block >= RelationGetNumberOfBlocks(scan->index) || slot >= OMENDB_PARTS_PER_PAGE)
+	if (scan->next_part == graph::kNoAddress || block >= RelationGetNumberOfBlocks(scan->index) ||
+		slot >= OMENDB_PARTS_PER_PAGE)
 		return false;
 	Buffer buffer = omendb_read_page(scan->index, block, 0, BUFFER_LOCK_SHARE);
 	Page page = BufferGetPage(buffer);
@@ -333,7 +331,9 @@ read_part(OmendbScan *scan)
 	const OmendbTidPart *part = (const OmendbTidPart *) (page + OMENDB_PAGE_HEADER) + slot;
 	bool ours = special->kind == OMENDB_PAGE_OVERFLOW && part->owner == scan->current.address &&
 				part->generation == scan->current.generation;
-	if (ours && (part->count > OMENDB_PART_TIDS || ++scan->parts_read > 0x7FFFFFFF))
+	/* An intact chain is no longer than there is room for parts. */
+	if (ours && (part->count > OMENDB_PART_TIDS ||
+				 ++scan->parts_read / OMENDB_PARTS_PER_PAGE > scan->store.blocks()))
 		omendb_page_damaged(scan->index, block, "overflow part out of range");
 	scan->part_count = 0;
 	if (ours)

@@ -16,6 +16,8 @@
  * A crash between any two leaves a Live node with fewer TIDs or none, which a
  * scan passes through without returning it and the next VACUUM marks.
  *
+ * A Linking node is never marked: its inserter does that when it finds no TID left.
+ *
  * A Dead node keeps its vector, its links and its (empty) parts: it routes as
  * before. Nothing is freed here.
  *
@@ -66,6 +68,7 @@ struct Sweep
 struct Chains
 {
 	uint32_t count;
+
 	struct
 	{
 		Address node;
@@ -227,17 +230,18 @@ part_at(const Sweep *sweep, Page page, Address address)
 	return part;
 }
 
-/* Pin, lock and check the page of a part. */
+/* Pin, lock and check the page of a part. An address out of range is the fault of node's page. */
 Buffer
-read_part_page(Sweep *sweep, Address address, int lockmode)
+read_part_page(Sweep *sweep, Address node, Address address)
 {
 	BlockNumber block = graph::address_block(address);
 
 	if (block >= sweep->blocks)
 		sweep->blocks = RelationGetNumberOfBlocks(sweep->index);
 	if (block >= sweep->blocks)
-		omendb_page_damaged(sweep->index, block, "chain of TIDs leaves the index");
-	Buffer buffer = read_page(sweep, block, lockmode);
+		omendb_page_damaged(sweep->index, graph::address_block(node),
+							"chain of TIDs leaves the index");
+	Buffer buffer = read_page(sweep, block, BUFFER_LOCK_SHARE);
 	if (!BufferIsValid(buffer))
 		omendb_page_damaged(sweep->index, block, "page is empty");
 	return buffer;
@@ -295,7 +299,7 @@ sweep_run(const Sweep *sweep, Page page, Address node, uint16_t generation, Addr
 Run
 sweep_part_page(Sweep *sweep, Address node, uint16_t generation, Address first)
 {
-	Buffer buffer = read_part_page(sweep, first, BUFFER_LOCK_SHARE);
+	Buffer buffer = read_part_page(sweep, node, first);
 	Run run = sweep_run(sweep, BufferGetPage(buffer), node, generation, first, false);
 
 	if (run.removed > 0)
@@ -322,10 +326,10 @@ sweep_part_page(Sweep *sweep, Address node, uint16_t generation, Address first)
  * visited, which may repeat, since a chain may return to a page.
  */
 void
-check_chain_length(Sweep *sweep, Address part, uint64_t visits)
+check_chain_length(Sweep *sweep, Address node, uint64_t visits)
 {
 	if (visits > (uint64_t) sweep->blocks * OMENDB_PARTS_PER_PAGE)
-		omendb_page_damaged(sweep->index, graph::address_block(part), "chain of TIDs is a circle");
+		omendb_page_damaged(sweep->index, graph::address_block(node), "chain of TIDs is a circle");
 }
 
 /* Whether no part of the chain holds a TID. The record is locked by the caller. */
@@ -334,8 +338,8 @@ chain_is_empty(Sweep *sweep, Address node, uint16_t generation, Address part)
 {
 	for (uint64_t visits = 0; part != kNoAddress; visits++)
 	{
-		check_chain_length(sweep, part, visits);
-		Buffer buffer = read_part_page(sweep, part, BUFFER_LOCK_SHARE);
+		check_chain_length(sweep, node, visits);
+		Buffer buffer = read_part_page(sweep, node, part);
 		const OmendbTidPart *p = part_at(sweep, BufferGetPage(buffer), part);
 		bool mine = belongs(p, node, generation);
 		bool empty = p->count == 0;
@@ -389,7 +393,7 @@ sweep_chains(Sweep *sweep, const Chains *chains)
 		for (uint64_t visits = 0; part != kNoAddress; visits++)
 		{
 			omendb_vacuum_delay_point();
-			check_chain_length(sweep, part, visits);
+			check_chain_length(sweep, node, visits);
 			Run run = sweep_part_page(sweep, node, generation, part);
 			kept += run.kept;
 			part = run.next;
@@ -437,8 +441,10 @@ omendb_vacuum_tids(IndexVacuumInfo *info, IndexBulkDeleteCallback callback, void
 	/* Exact as of this pass, unlike tuples_removed, which adds up over passes. */
 	stats->num_index_tuples = 0;
 	stats->estimated_count = false;
-	/* A page added behind our back holds only rows that are not dead yet, but CREATE INDEX
-	 * CONCURRENTLY wants them all. */
+	/*
+	 * A page added behind our back holds only rows that are not dead yet, but
+	 * CREATE INDEX CONCURRENTLY wants them all.
+	 */
 	BlockNumber block = OMENDB_META_BLOCK + 1;
 	do
 	{
