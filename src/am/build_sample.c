@@ -20,7 +20,6 @@
 
 #define SAMPLE_BLOCKS         512
 #define SAMPLE_ROWS           10000
-#define SAMPLE_ROWS_PER_BLOCK 20
 /* A mean of fewer rows than this would be an accident. */
 #define SAMPLE_LEAST_ROWS 256
 #define SAMPLE_BYTES      ((Size) 16 * 1024 * 1024)
@@ -32,6 +31,7 @@ typedef struct SampleState
 	float *rows; /* capacity x dim */
 	uint32 count;
 	uint32 capacity;
+	uint32 per_block;  /* most rows to keep of a block */
 	uint32 from_block; /* rows kept of the current block */
 	double found;      /* rows met, kept or not */
 } SampleState;
@@ -47,7 +47,7 @@ sample_row(Relation index, ItemPointer tid, Datum *values, bool *isnull, bool al
 	if (isnull[0])
 		return;
 	state->found++;
-	if (state->from_block >= SAMPLE_ROWS_PER_BLOCK || state->count >= state->capacity)
+	if (state->from_block >= state->per_block || state->count >= state->capacity)
 		return;
 	old = MemoryContextSwitchTo(build->row_context);
 	value = PointerGetDatum(PG_DETOAST_DATUM(values[0]));
@@ -131,6 +131,8 @@ scan_blocks(SampleState *state)
 
 	/* A fixed seed: the same table gives the same index. */
 	BlockSampler_Init(&sampler, blocks, SAMPLE_BLOCKS, 1);
+	/* Few from each block of a large table, whose neighbours may be alike; all of a small one. */
+	state->per_block = SAMPLE_ROWS / Max(Min(blocks, SAMPLE_BLOCKS), 1) + 1;
 	while (BlockSampler_HasMore(&sampler))
 	{
 		BlockNumber block = BlockSampler_Next(&sampler);

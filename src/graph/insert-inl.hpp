@@ -389,8 +389,13 @@ private:
 	float
 	distance_to(Address address)
 	{
-		const uint8_t *record = store_->record(address);
-		return store_->search_distance(query_, record);
+		/* begin_read: nobody may have looked there yet, and the store must be able to. */
+		const uint8_t *record = store_->begin_read(address, kNoAddress);
+		if (record == nullptr)
+			return 0;
+		float distance = store_->search_distance(query_, record);
+		store_->end_read();
+		return distance;
 	}
 
 	/* A child of a node whose protected lanes are all taken; spread by the row's hash. */

@@ -249,6 +249,13 @@ public:
 		return true;
 	}
 
+	/* How many expanded nodes the window takes. */
+	size_t
+	limit() const
+	{
+		return limit_;
+	}
+
 	size_t
 	bytes() const
 	{

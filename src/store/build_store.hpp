@@ -270,9 +270,13 @@ public:
 		return chunks_[index / kChunkPages] + (size_t) (index % kChunkPages) * OMENDB_PAGE_SIZE;
 	}
 
+	/* NULL if this process does not have it mapped. */
 	OmendbTidPart *
 	part(graph::Address a) const
 	{
+		if (a == graph::kNoAddress ||
+			(graph::address_block(a) - first_block_) / kChunkPages >= mapped_)
+			return nullptr;
 		uint8_t *p = page(graph::address_block(a) - first_block_) + OMENDB_PAGE_HEADER;
 		return (OmendbTidPart *) (void *) p + graph::address_slot(a);
 	}
@@ -395,7 +399,8 @@ BuildStore::add_tid(graph::Address a, const graph::Row &row)
 		h->tids[h->tid_count++] = row.tid;
 	else
 	{
-		OmendbTidPart *newest = h->overflow == graph::kNoAddress ? nullptr : part(h->overflow);
+		/* Under the lock nothing may be mapped: then the chain goes on in a part of our own. */
+		OmendbTidPart *newest = part(h->overflow);
 		if (newest == nullptr || newest->count == OMENDB_PART_TIDS)
 		{
 			if (overflow_page_ == kNoPage || overflow_slot_ == OMENDB_PARTS_PER_PAGE)

@@ -825,8 +825,11 @@ walk_level(OmendbCheck *check, uint32_t level, Address start, Address *queue)
 		if (missed++ == 0)
 			first_missed = (BlockNumber) (i / check->shape.slots);
 	}
-	/* Above level 0 a node that search misses costs next to nothing; many would. */
-	if (level > 0 && missed <= 1 + check->nodes[level] / 50)
+	/*
+	 * A node that search misses costs next to nothing above level 0, and on
+	 * level 0 the walk over the protected tree finds it (T1); many would cost.
+	 */
+	if (missed <= 1 + check->nodes[level] / 50)
 		return;
 	finding(check, "WARN", "R1", first_missed,
 			UINT64_FORMAT " of " UINT64_FORMAT

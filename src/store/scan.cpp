@@ -56,6 +56,15 @@ later(const Waiting &a, const Waiting &b)
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
+/*
+ * The window leads what was handed out by ef_search, one more for every
+ * kLeadGrowth rows and kLeadPerLate for every late one. On 20 000 rows in 100
+ * clusters a full stream lost 15 % of the rows as late without growth, 0.4 %
+ * with a quarter, none of 547 with a half (sql/hnsw_scan.sql has such data).
+ */
+constexpr size_t kLeadGrowth = 2;
+constexpr size_t kLeadPerLate = 4;
+
 /* Memory of a scan beyond which a rescan starts with a fresh context. */
 constexpr Size kKeepMemory = 1024 * 1024;
 
@@ -97,6 +106,7 @@ struct OmendbScan
 	bool started;
 	bool tree_begun;
 	int64 expanded;
+	size_t taken;   /* nodes that left the heap of waiting ones */
 	int64 late;     /* rows skipped to keep the order */
 	double floor;   /* nothing below this goes out any more */
 	double highest; /* largest upper bound handed out for recheck */
@@ -278,6 +288,22 @@ settle(OmendbScan *scan)
 }
 
 /*
+ * One more row leaves the window. The deeper a stream, the more nodes lie at
+ * nearly the same distance, in clusters that the search has not reached yet:
+ * the lead grows with what was handed out, and faster where rows came late.
+ */
+void
+widen(OmendbScan *scan)
+{
+	scan->taken++;
+	size_t limit = (size_t) scan->limits.ef_search + scan->taken + scan->taken / kLeadGrowth +
+				   (size_t) scan->late * kLeadPerLate;
+
+	while (scan->pool.limit() < limit)
+		(void) scan->pool.slide();
+}
+
+/*
  * The next node to hand out: order and recheck as src/README, "Order of a
  * scan". False when there is none.
  */
@@ -291,7 +317,7 @@ next_result(OmendbScan *scan)
 			return false;
 		std::pop_heap(scan->waiting.data, scan->waiting.data + scan->waiting.size, later);
 		const Result &r = scan->results[scan->waiting[--scan->waiting.size].result];
-		(void) scan->pool.slide();
+		widen(scan);
 		if (r.low < scan->floor && !scan->limits.relaxed)
 		{
 			scan->late++;
@@ -399,6 +425,7 @@ omendb_scan_start(OmendbScan *scan, const float *query, const OmendbScanLimits *
 	scan->any_order = query == nullptr;
 	scan->started = scan->tree_begun = false;
 	scan->expanded = scan->late = 0;
+	scan->taken = 0;
 	scan->floor = scan->highest = -kInfinity;
 	scan->current.tid_count = 0;
 	scan->next_tid = 0;
