@@ -292,14 +292,6 @@ build_graph(OmendbBuild *build)
 	int workers = omendb_plan_build_workers(build);
 	OmendbParallelBuild *parallel = NULL;
 
-	/* A tenth over may be the estimate's fault; more is not worth the wait. */
-	if (wanted / 11 * 10 > limit)
-		ereport(ERROR, errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
-				errmsg("omen_hnsw graph does not fit into maintenance_work_mem"),
-				errdetail("About %.0f tuples need %.0f MB.", build->tuples_expected,
-						  ceil((double) wanted / (1024.0 * 1024.0))),
-				errhint("Set maintenance_work_mem to at least %.0f MB.",
-						ceil((double) wanted * 1.1 / (1024.0 * 1024.0)) + 1));
 	set_phase(OMENDB_PHASE_LOAD);
 	if (workers > 0 && !omendb_shared_memory_has(Min(wanted, limit) + OMENDB_CHUNK_SIZE))
 	{

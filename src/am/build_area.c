@@ -23,8 +23,11 @@
 #include "am/build_area.h"
 #include "pg/compat.h"
 
-/* Smallest piece by which an area grows: 8 MB. */
-#define GROWTH_CHUNKS 16
+/*
+ * A segment is 64 MB, or an eighth of what there is: the kernel takes some
+ * 30 ms to hand out 64 MB, and no interrupt is served meanwhile.
+ */
+#define SEGMENT_CHUNKS 128
 
 static uint8 *const *area_map(void *context, uint32 wanted, uint32 *count);
 static bool area_grow(void *context);
@@ -159,10 +162,14 @@ area_map(void *context, uint32 wanted, uint32 *count)
 static uint32
 next_segment_chunks(const OmendbAreaShared *shared, uint32 have)
 {
-	uint32 chunks = have == 0 ? shared->first_chunks : Max(have / 4, GROWTH_CHUNKS);
+	uint32 missing = have < shared->first_chunks ? shared->first_chunks - have : SEGMENT_CHUNKS;
+	uint32 chunks = Max(Min(missing, SEGMENT_CHUNKS), have / 8);
 
 	if (shared->count >= OMENDB_MAX_SEGMENTS)
 		return 0;
+	/* Beyond the expected size in smaller steps: there is little left to come. */
+	if (have >= shared->first_chunks)
+		chunks = Min(chunks, Max(have / 8, 16));
 	return Min(chunks, shared->max_chunks - have);
 }
 

@@ -11,7 +11,7 @@
 
 #include "store/build.h"
 
-/* More segments than any build makes: each is at least a quarter of what there was. */
+/* More segments than any build makes: beyond 512 MB each is an eighth of what there was. */
 #define OMENDB_MAX_SEGMENTS 256
 
 /* A piece of the area: in the build's DSA, or private to the leader. */
@@ -28,7 +28,7 @@ typedef struct OmendbAreaShared
 	LWLock grow_lock;        /* protects segments, count and growth of chunks */
 	LWLock entry_lock;       /* held while a row may become the entry point */
 	bool shared_memory_full; /* growth stopped for want of /dev/shm */
-	uint32 first_chunks;     /* wanted at first */
+	uint32 first_chunks;     /* expected in all */
 	uint32 max_chunks;       /* maintenance_work_mem */
 	uint32 count;
 	OmendbSegment segments[OMENDB_MAX_SEGMENTS];

@@ -102,14 +102,16 @@ public:
 	}
 
 	/*
-	 * What an estimate must beat to be let in: the limit-th best of all first
-	 * estimates so far. Long before the window is full this keeps out most of
-	 * what will never be expanded.
+	 * What an estimate must beat to be let in: the best kAdmit * limit of all
+	 * first estimates so far. Long before the window is full this keeps out most
+	 * of what will never be expanded. (Stopping by this rule too, instead of by
+	 * true distances, cost recall at equal hops: 128-d SIFT .973 against .976 at
+	 * 69 hops, 1536-d clusters .75 at 250 hops against .83 at 150.)
 	 */
 	float
 	admission() const
 	{
-		return admitted_.size < limit_ ? kInfinity : std::min(admitted_[0], bound());
+		return admitted_.size < kAdmit * limit_ ? kInfinity : std::min(admitted_[0], bound());
 	}
 
 	/* Let a node in, or average one more estimate of it. */
@@ -271,6 +273,7 @@ public:
 	}
 
 private:
+	static constexpr size_t kAdmit = 2;
 	static constexpr size_t kFirstSlots = 1024;
 	static constexpr size_t kRefillLeast = 256;
 	static constexpr float kInfinity = std::numeric_limits<float>::infinity();
@@ -302,11 +305,11 @@ private:
 		return true;
 	}
 
-	/* Keep the best limit_ first estimates. */
+	/* Keep the best kAdmit * limit_ first estimates. */
 	bool
 	admit(float estimate)
 	{
-		if (admitted_.size < limit_)
+		if (admitted_.size < kAdmit * limit_)
 		{
 			if (!admitted_.push(estimate))
 				return false;
@@ -420,7 +423,7 @@ private:
 	Array<Entry> entries_;
 	Array<SeenSlot> slots_;
 	Array<HeapItem> heap_;
-	Array<float> admitted_; /* max-heap of the best `limit_` first estimates */
+	Array<float> admitted_; /* max-heap of the best kAdmit * limit_ first estimates */
 	Array<float> window_;   /* max-heap of the best `limit_` distances */
 	Array<float> beyond_;   /* min-heap of the other expanded nodes' */
 	Array<Spilled> spill_;
