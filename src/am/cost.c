@@ -46,7 +46,7 @@
 #define QUEUE_OPERATIONS 8.0
 
 /* Nodes visited on the way down a level (graph/search-inl.hpp, kDescentWidth). */
-#define HOPS_A_LEVEL 8.0
+#define HOPS_A_LEVEL 4.0
 
 /*
  * An index that fits the cache is read by every search all over, and so stays

@@ -7,7 +7,8 @@
  *   3. write the new records, bottom level first, neighbours and codes filled;
  *   4. level 0: one earlier node adopts the new one (a protected lane that
  *      pruning keeps): the protected links are a tree over all nodes;
- *   5. back-links from the diverse neighbours;
+ *   5. back-links from all its neighbours (only from the diverse ones: SIFT recall
+ *      .950 instead of .965 at 38 hops, for 8 % less build time);
  *   6. the entry point, when the new node is higher.
  *
  * A list is pruned only when full, and then to `pruned_links`, so that most
@@ -432,7 +433,7 @@ private:
 		for (size_t i = 0; i < options; i++)
 		{
 			const Option &option = m_->options[i];
-			if (option.pick != Pick::Diverse)
+			if (option.pick == Pick::None)
 				continue;
 			if (!chosen->push(Candidate{option.distance, option.address, kNoAddress}))
 				return;

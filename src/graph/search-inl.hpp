@@ -15,7 +15,7 @@ namespace omendb::graph
 {
 
 /* Width of the search on the levels above the one wanted. */
-constexpr size_t kDescentWidth = 8;
+constexpr size_t kDescentWidth = 2;
 
 /* An expanded node, as insertion and descent remember it. */
 struct Candidate

@@ -62,6 +62,11 @@
 #define PG_MODULE_MAGIC_EXT(...) PG_MODULE_MAGIC
 #endif
 
+/* 18: a prefix of the declaration instead of pg_attribute_noreturn() behind it. */
+#if PG_VERSION_NUM < 180000
+#define pg_noreturn __attribute__((noreturn))
+#endif
+
 /* 14: roles that may read every table. An invalid role has no members. */
 #if PG_VERSION_NUM < 140000
 #define ROLE_PG_READ_ALL_DATA InvalidOid

@@ -11,6 +11,7 @@
 #include "storage/bufmgr.h"
 #include "utils/rel.h"
 
+#include "pg/compat.h"
 #include "store/layout.h"
 
 #ifdef __cplusplus
@@ -22,8 +23,8 @@ extern "C"
 	 * Report a damaged page: "index \"%s\" contains a damaged page at block %u",
 	 * DETAIL what, HINT Please REINDEX it. Never returns.
 	 */
-	extern void omendb_page_damaged(Relation index, BlockNumber block, const char *what)
-		pg_attribute_noreturn();
+	pg_noreturn extern void omendb_page_damaged(Relation index, BlockNumber block,
+												const char *what);
 
 	/*
 	 * Check a page image that is pinned and locked by the caller: page size,
