@@ -60,6 +60,17 @@ struct BuildHooks
 	void (*unlock_entry)(void *context);
 };
 
+/* Tell the processor that this is a wait. */
+inline void
+relax()
+{
+#if defined(__x86_64__)
+	__builtin_ia32_pause();
+#elif defined(__aarch64__)
+	__asm__ __volatile__("yield");
+#endif
+}
+
 class BuildStore
 {
 public:
@@ -194,7 +205,7 @@ public:
 				if (++spins % 128 == 0)
 					sched_yield();
 				else
-					__builtin_ia32_pause();
+					relax();
 			}
 		}
 		return p;

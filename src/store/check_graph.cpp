@@ -245,6 +245,20 @@ check_tree(OmendbCheck *check)
 namespace
 {
 
+/* Enter a record of a level into the queue, once; returns its new end. */
+uint64_t
+enter(OmendbCheck *check, Address address, uint32_t level, Address *queue, uint64_t end)
+{
+	if (!in_range(check, address))
+		return end;
+	Slot *slot = &check->slots[slot_number(check, address)];
+	if (is_free(*slot) || slot->level != level || slot->reached)
+		return end;
+	slot->reached = 1;
+	queue[end++] = address;
+	return end;
+}
+
 /* Put what a record links to into the queue; returns its new end. */
 uint64_t
 visit_links(OmendbCheck *check, const uint8_t *record, uint32_t level, Address *queue, uint64_t end)
@@ -254,27 +268,21 @@ visit_links(OmendbCheck *check, const uint8_t *record, uint32_t level, Address *
 
 	for (uint32_t lane = 0; lane < lanes; lane++)
 	{
-		if (!in_range(check, links[lane]))
-			continue;
-		Slot *slot = &check->slots[slot_number(check, links[lane])];
-		if (is_free(*slot) || slot->level != level || slot->reached)
-			continue;
-		slot->reached = 1;
-		queue[end++] = links[lane];
+		end = enter(check, links[lane], level, queue, end);
 	}
 	return end;
 }
 
-/* Breadth first over one level. start is a record of that level. */
-void
-walk_level(OmendbCheck *check, uint32_t level, Address start, Address *queue)
+/*
+ * Breadth first over one level, from the `end` records in the queue on; returns
+ * how many records the queue holds then.
+ */
+uint64_t
+walk_level(OmendbCheck *check, uint32_t level, Address *queue, uint64_t end)
 {
-	uint64_t end = 0;
 	uint64_t missed = 0;
 	BlockNumber first_missed = InvalidBlockNumber;
 
-	check->slots[slot_number(check, start)].reached = 1;
-	queue[end++] = start;
 	/* A slot enters the queue at most once, so end stays below the number of nodes. */
 	for (uint64_t at = 0; at < end; at++)
 	{
@@ -282,7 +290,7 @@ walk_level(OmendbCheck *check, uint32_t level, Address start, Address *queue)
 			end = visit_links(check, check->record, level, queue, end);
 	}
 	if (end >= check->nodes[level])
-		return;
+		return end;
 	for (uint64_t i = 0; i < check->slot_count; i++)
 	{
 		Slot slot = check->slots[i];
@@ -296,11 +304,26 @@ walk_level(OmendbCheck *check, uint32_t level, Address start, Address *queue)
 	 * level 0 the walk over the protected tree finds it (T1); many would cost.
 	 */
 	if (missed <= 1 + check->nodes[level] / 50)
-		return;
+		return end;
 	finding(check, "WARN", "R1", first_missed,
 			UINT64_FORMAT " of " UINT64_FORMAT
 						  " nodes on level %u cannot be reached from the entry point",
 			missed, check->nodes[level], level);
+	return end;
+}
+
+/* The nodes of the queue one level down: where searches may enter that level. */
+uint64_t
+step_down(OmendbCheck *check, uint32_t level, const Address *queue, uint64_t end, Address *below)
+{
+	uint64_t n = 0;
+
+	for (uint64_t i = 0; i < end; i++)
+	{
+		if (copy_record(check, queue[i], check->record))
+			n = enter(check, graph::header(check->record)->down, level - 1, below, n);
+	}
+	return n;
 }
 
 } // namespace
@@ -331,17 +354,17 @@ walk_levels(OmendbCheck *check)
 	}
 
 	Address *queue = (Address *) allocate(largest + 1, sizeof(Address));
+	Address *below = (Address *) allocate(largest + 1, sizeof(Address));
+	uint64_t end = enter(check, at, check->meta.entry_level, queue, 0);
 	for (uint32_t level = check->meta.entry_level; !check->stopped; level--)
 	{
-		walk_level(check, level, at, queue);
-		if (level == 0 || !copy_record(check, at, check->record))
+		end = walk_level(check, level, queue, end);
+		if (level == 0)
 			break;
-		at = graph::header(check->record)->down;
-		slot = slot_at(check, at);
-		/* Reported as L3. */
-		if (is_free(slot) || slot.level != level - 1)
-			break;
+		end = step_down(check, level, queue, end, below);
+		std::swap(queue, below);
 	}
+	pfree(below);
 	pfree(queue);
 }
 
