@@ -208,7 +208,7 @@ class Checker:
                 self.report("whitespace", f"{file.name}:{number}", "blanks at the end")
             elif re.match(r"\t* +\t", line):
                 self.report("whitespace", f"{file.name}:{number}", "a blank before a tab")
-            elif file.suffix in SCRIPT and "\t" in line:
+            elif file.suffix in {".py", ".sh"} and "\t" in line:
                 self.report("whitespace", f"{file.name}:{number}", "a tab")
         if file.raw and not file.raw.endswith(b"\n"):
             self.report("whitespace", file.name, "no newline at the end")
