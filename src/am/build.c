@@ -227,6 +227,9 @@ write_graph(OmendbBuild *build)
 static void
 write_pages(OmendbBuild *build, ForkNumber fork)
 {
+	build->meta.mean_checksum =
+		build->meta.sampled > 0 ? omendb_mean_checksum(&build->meta, build->mean) : 0;
+	build->meta.checksum = omendb_meta_checksum(&build->meta);
 	append_page(build->index, fork, OMENDB_PAGE_META, 0, (const char *) &build->meta,
 				sizeof(OmendbMetaPage));
 	write_parameters(build, fork);

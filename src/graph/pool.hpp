@@ -111,7 +111,10 @@ public:
 	float
 	admission() const
 	{
-		return admitted_.size < kAdmit * limit_ ? kInfinity : std::min(admitted_[0], bound());
+		if (admitted_.size < kAdmit * limit_)
+			return kInfinity;
+		/* A stream will slide a little: what lies just beyond the window is kept at hand. */
+		return keep_rejected_ ? admitted_[0] : std::min(admitted_[0], bound());
 	}
 
 	/* Let a node in, or average one more estimate of it. */

@@ -114,4 +114,20 @@
 #define omendb_disable_path(path) ((path)->disabled_nodes = 2)
 #endif
 
+/* 16: the identity of a relation's file has another name. */
+#if PG_VERSION_NUM < 160000
+#define RelFileLocator RelFileNode
+#define omendb_relation_file(relation) ((relation)->rd_node)
+#else
+#define omendb_relation_file(relation) ((relation)->rd_locator)
+#endif
+
+/* 14: pin a buffer if it still holds that block of the relation's main fork. */
+#if PG_VERSION_NUM < 140000
+#define omendb_read_recent_buffer(relation, block, buffer) false
+#else
+#define omendb_read_recent_buffer(relation, block, buffer) \
+	ReadRecentBuffer(omendb_relation_file(relation), MAIN_FORKNUM, block, buffer)
+#endif
+
 #endif

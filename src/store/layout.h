@@ -77,6 +77,8 @@ typedef struct OmendbMetaPage
 	uint32_t sampled;          /* rows the mean was taken from; 0: mean is zero */
 	uint32_t parameters_block; /* first of parameter_blocks pages with the mean */
 	uint32_t parameter_blocks;
+	uint32_t mean_checksum; /* CRC-32C of the mean's bytes */
+	uint32_t checksum;      /* CRC-32C of all fields above, which never change */
 
 	uint32_t entry; /* address of the entry point, on entry_level */
 	uint32_t entry_level;

@@ -14,6 +14,7 @@
 extern "C"
 {
 #include "miscadmin.h"
+#include "pgstat.h"
 #include "storage/bufmgr.h"
 #include "utils/rel.h"
 
@@ -25,12 +26,65 @@ extern "C"
 namespace omendb::store
 {
 
+/*
+ * Where this backend last found blocks of one relation in shared buffers: a
+ * hint that is checked when it is used, and saves the look-up in the mapping
+ * table, the dearest part of a hop.
+ */
+struct RecentBuffers
+{
+	static constexpr uint32_t kEntries = 4096;
+
+	RelFileLocator file;
+
+	struct
+	{
+		BlockNumber block;
+		Buffer buffer;
+	} entries[kEntries];
+
+	/* Forget what was of another relation. */
+	void
+	attach(Relation index)
+	{
+		RelFileLocator now = omendb_relation_file(index);
+
+		if (memcmp(&file, &now, sizeof(now)) == 0)
+			return;
+		file = now;
+		for (auto &entry : entries)
+			entry.buffer = InvalidBuffer;
+	}
+
+	/* Pin a block. */
+	Buffer
+	read(Relation index, BlockNumber block)
+	{
+		auto &entry = entries[block % kEntries];
+
+		if (entry.block == block && BufferIsValid(entry.buffer) &&
+			omendb_read_recent_buffer(index, block, entry.buffer))
+		{
+			/* ReadBuffer() counts for the statistics views; this does not. */
+			pgstat_count_buffer_read(index);
+			pgstat_count_buffer_hit(index);
+			return entry.buffer;
+		}
+		entry.block = block;
+		entry.buffer = ReadBuffer(index, block);
+		return entry.buffer;
+	}
+};
+
 class PageStore
 {
 public:
 	void
-	init(Relation index, const quant::Space *space, const graph::Shape *shape)
+	init(Relation index, const quant::Space *space, const graph::Shape *shape,
+		 RecentBuffers *recent)
 	{
+		recent_ = recent;
+		recent_->attach(index);
 		index_ = index;
 		space_ = space;
 		shape_ = shape;
@@ -160,7 +214,7 @@ private:
 			ahead_ = Pinned{InvalidBlockNumber, InvalidBuffer};
 		}
 		else
-			current_ = Pinned{block, ReadBuffer(index_, block)};
+			current_ = Pinned{block, recent_->read(index_, block)};
 		return true;
 	}
 
@@ -176,7 +230,7 @@ private:
 			if (!exists(block))
 				return;
 			drop(&ahead_);
-			ahead_ = Pinned{block, ReadBuffer(index_, block)};
+			ahead_ = Pinned{block, recent_->read(index_, block)};
 		}
 		Buffer buffer = block == current_.block ? current_.buffer : ahead_.buffer;
 		const char *p = BufferGetPage(buffer) + OMENDB_PAGE_HEADER +
@@ -211,6 +265,7 @@ private:
 	}
 
 	Relation index_;
+	RecentBuffers *recent_;
 	const quant::Space *space_;
 	const graph::Shape *shape_;
 	Pinned current_;

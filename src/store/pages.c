@@ -10,6 +10,7 @@
 #include <math.h>
 
 #include "port.h"
+#include "port/pg_crc32c.h"
 #include "storage/bufmgr.h"
 #include "storage/bufpage.h"
 #include "utils/rel.h"
@@ -189,6 +190,29 @@ pointers_problem(const OmendbMetaPage *meta)
 	return NULL;
 }
 
+static uint32_t
+checksum_of(const void *data, Size size)
+{
+	pg_crc32c crc;
+
+	INIT_CRC32C(crc);
+	COMP_CRC32C(crc, data, size);
+	FIN_CRC32C(crc);
+	return crc;
+}
+
+uint32_t
+omendb_meta_checksum(const OmendbMetaPage *meta)
+{
+	return checksum_of(meta, offsetof(OmendbMetaPage, checksum));
+}
+
+uint32_t
+omendb_mean_checksum(const OmendbMetaPage *meta, const float *mean)
+{
+	return checksum_of(mean, sizeof(float) * meta->input_dim);
+}
+
 const char *
 omendb_meta_problem(const OmendbMetaPage *meta)
 {
@@ -200,6 +224,8 @@ omendb_meta_problem(const OmendbMetaPage *meta)
 		return "format version is unknown";
 	if ((meta->incompatible_flags & ~OMENDB_KNOWN_INCOMPATIBLE) != 0)
 		return "index uses unknown features";
+	if (meta->checksum != omendb_meta_checksum(meta))
+		return "checksum of the parameters is wrong";
 	problem = parameters_problem(meta);
 	if (problem == NULL)
 		problem = layout_problem(meta);
@@ -294,10 +320,7 @@ omendb_read_mean(Relation index, const OmendbMetaPage *meta, float *mean)
 			omendb_page_damaged(index, block, "parameter page is too short");
 		memcpy(mean + first, PageGetContents(page), count * sizeof(float));
 		UnlockReleaseBuffer(buffer);
-		for (uint32_t j = first; j < first + count; j++)
-		{
-			if (!isfinite(mean[j]))
-				omendb_page_damaged(index, block, "mean is not finite");
-		}
 	}
+	if (meta->mean_checksum != omendb_mean_checksum(meta, mean))
+		omendb_page_damaged(index, meta->parameters_block, "checksum of the mean is wrong");
 }

@@ -65,8 +65,8 @@ constexpr double kInfinity = std::numeric_limits<double>::infinity();
 constexpr size_t kLeadGrowth = 2;
 constexpr size_t kLeadPerLate = 4;
 
-/* Memory of a scan beyond which a rescan starts with a fresh context. */
-constexpr Size kKeepMemory = 1024 * 1024;
+/* Memory of a search beyond which it is not kept for the next one. */
+constexpr Size kKeepMemory = 4 * 1024 * 1024;
 
 void *
 resize_in_context(void *context, void *old, size_t size)
@@ -74,6 +74,78 @@ resize_in_context(void *context, void *old, size_t size)
 	if (old != nullptr)
 		return repalloc_huge(old, size);
 	return MemoryContextAllocHuge((MemoryContext) context, size);
+}
+
+/*
+ * What a search grows. It is kept from scan to scan: getting it anew from the
+ * operating system each time took a third of a short query.
+ */
+struct Workspace
+{
+	MemoryContext context; /* of this struct; a child of TopMemoryContext */
+	MemoryContext arrays;  /* of what grows */
+	Memory memory;
+	graph::Pool pool;
+	Array<graph::Candidate> starts;
+	Array<graph::Candidate> scratch;
+	Array<Result> results;
+	Array<Waiting> waiting;     /* heap, nearest first */
+	Array<graph::Address> tree; /* stack of the tree walk */
+	RecentBuffers recent;
+};
+
+static_assert(std::is_trivially_destructible_v<Workspace>);
+
+/* The one that waits for the next scan of this backend, or NULL. */
+Workspace *spare_workspace = nullptr;
+
+Size
+memory_used(const Workspace *work)
+{
+	return work->pool.bytes() + work->results.bytes() + work->waiting.bytes() + work->tree.bytes();
+}
+
+/* Empty arrays without memory. */
+void
+reset_workspace(Workspace *work)
+{
+	MemoryContextReset(work->arrays);
+	work->memory = Memory{resize_in_context, work->arrays};
+	work->pool.init(&work->memory);
+	work->starts.init(&work->memory);
+	work->scratch.init(&work->memory);
+	work->results.init(&work->memory);
+	work->waiting.init(&work->memory);
+	work->tree.init(&work->memory);
+}
+
+Workspace *
+take_workspace()
+{
+	Workspace *work = spare_workspace;
+
+	spare_workspace = nullptr;
+	if (work != nullptr)
+		return work;
+	MemoryContext context =
+		AllocSetContextCreate(TopMemoryContext, "omen_hnsw workspace", ALLOCSET_DEFAULT_SIZES);
+	work = (Workspace *) MemoryContextAllocZero(context, sizeof(Workspace));
+	work->context = context;
+	work->arrays = AllocSetContextCreate(context, "omen_hnsw search", ALLOCSET_DEFAULT_SIZES);
+	reset_workspace(work);
+	return work;
+}
+
+/* When the scan's memory goes, after an error as well. */
+void
+return_workspace(void *argument)
+{
+	Workspace *work = (Workspace *) argument;
+
+	if (spare_workspace == nullptr && memory_used(work) <= kKeepMemory)
+		spare_workspace = work;
+	else
+		MemoryContextDelete(work->context);
 }
 
 } // namespace
@@ -85,8 +157,9 @@ using namespace omendb::store;
 
 struct OmendbScan
 {
-	MemoryContext context; /* everything of the scan */
-	MemoryContext search;  /* grows with the search */
+	MemoryContext context; /* everything of the scan but the workspace */
+	MemoryContextCallback callback;
+	Workspace *work;
 	Relation index;
 	OmendbMetaPage meta;
 	graph::Shape shape;
@@ -94,13 +167,6 @@ struct OmendbScan
 	quant::Query query;
 	void *query_memory;
 	PageStore store;
-	Memory memory;
-	graph::Pool pool;
-	Array<graph::Candidate> starts;
-	Array<graph::Candidate> scratch;
-	Array<Result> results;
-	Array<Waiting> waiting;     /* heap, nearest first */
-	Array<graph::Address> tree; /* stack of the tree walk */
 	OmendbScanLimits limits;
 	bool any_order; /* NULL query */
 	bool started;
@@ -161,9 +227,10 @@ struct ScanVisitor
 		r.tid_count = h->tid_count;
 		r.flags = h->flags;
 		memcpy(r.tids, h->tids, sizeof(r.tids));
-		(void) scan->results.push(r);
-		(void) scan->waiting.push(Waiting{r.low, (uint32_t) scan->results.size - 1});
-		std::push_heap(scan->waiting.data, scan->waiting.data + scan->waiting.size, later);
+		(void) scan->work->results.push(r);
+		(void) scan->work->waiting.push(Waiting{r.low, (uint32_t) scan->work->results.size - 1});
+		std::push_heap(scan->work->waiting.data,
+					   scan->work->waiting.data + scan->work->waiting.size, later);
 		return true;
 	}
 
@@ -187,26 +254,6 @@ read_parameters(OmendbScan *scan)
 	scan->query_memory = MemoryContextAlloc(scan->context, quant::query_bytes(scan->space));
 }
 
-Size
-memory_used(const OmendbScan *scan)
-{
-	return scan->pool.bytes() + scan->results.bytes() + scan->waiting.bytes() + scan->tree.bytes();
-}
-
-/* Fresh arrays in a fresh context. */
-void
-reset_arrays(OmendbScan *scan)
-{
-	MemoryContextReset(scan->search);
-	scan->memory = Memory{resize_in_context, scan->search};
-	scan->pool.init(&scan->memory);
-	scan->starts.init(&scan->memory);
-	scan->scratch.init(&scan->memory);
-	scan->results.init(&scan->memory);
-	scan->waiting.init(&scan->memory);
-	scan->tree.init(&scan->memory);
-}
-
 /* Descend and fill the pool of level 0. */
 void
 begin_search(OmendbScan *scan)
@@ -215,20 +262,21 @@ begin_search(OmendbScan *scan)
 
 	scan->started = true;
 	if (!scan->any_order)
-		(void) graph::descend(scan->store, scan->pool, scan->query, entry, 0, &scan->starts,
-							  &scan->scratch);
-	(void) scan->pool.start((size_t) scan->limits.ef_search, true);
+		(void) graph::descend(scan->store, scan->work->pool, scan->query, entry, 0,
+							  &scan->work->starts, &scan->work->scratch);
+	(void) scan->work->pool.start((size_t) scan->limits.ef_search, true);
 	if (scan->any_order)
 		return;
-	for (size_t i = 0; i < scan->starts.size; i++)
-		(void) scan->pool.offer(scan->starts[i].address, scan->starts[i].distance, 1e-30f);
+	for (size_t i = 0; i < scan->work->starts.size; i++)
+		(void) scan->work->pool.offer(scan->work->starts[i].address, scan->work->starts[i].distance,
+									  1e-30f);
 }
 
 bool
 exhausted_limits(const OmendbScan *scan)
 {
 	return scan->expanded >= scan->limits.max_scan_tuples ||
-		   memory_used(scan) > scan->limits.max_memory;
+		   memory_used(scan->work) > scan->limits.max_memory;
 }
 
 /*
@@ -245,12 +293,13 @@ walk_tree(OmendbScan *scan)
 	{
 		scan->tree_begun = true;
 		if (scan->meta.root != graph::kNoAddress)
-			(void) scan->tree.push(scan->meta.root);
+			(void) scan->work->tree.push(scan->meta.root);
 	}
-	if (scan->tree.size == 0)
+	if (scan->work->tree.size == 0)
 		return false;
-	graph::Address address = scan->tree[--scan->tree.size];
-	graph::Address next = scan->tree.size > 0 ? scan->tree[scan->tree.size - 1] : graph::kNoAddress;
+	graph::Address address = scan->work->tree[--scan->work->tree.size];
+	graph::Address next =
+		scan->work->tree.size > 0 ? scan->work->tree[scan->work->tree.size - 1] : graph::kNoAddress;
 	const uint8_t *record = scan->store.begin_read(address, next);
 	if (record == nullptr)
 		return true;
@@ -258,15 +307,15 @@ walk_tree(OmendbScan *scan)
 	{
 		uint32_t mask = graph::protected_mask(shape, record)[lane / OMENDB_LANES];
 		if ((mask >> (lane % OMENDB_LANES) & 1) != 0)
-			(void) scan->tree.push(graph::neighbours(shape, record)[lane]);
+			(void) scan->work->tree.push(graph::neighbours(shape, record)[lane]);
 	}
 	scan->store.end_read();
 	/* A damaged tree may have cycles; an intact one has as many nodes as slots. */
-	if (scan->tree.size > (size_t) scan->store.blocks() * shape.slots)
+	if (scan->work->tree.size > (size_t) scan->store.blocks() * shape.slots)
 		omendb_page_damaged(scan->index, graph::address_block(address),
 							"protected links form a cycle");
-	if (scan->pool.mark(address))
-		(void) graph::expand(scan->store, scan->pool, scan->query, 0, address, visitor);
+	if (scan->work->pool.mark(address))
+		(void) graph::expand(scan->store, scan->work->pool, scan->query, 0, address, visitor);
 	return true;
 }
 
@@ -278,10 +327,11 @@ settle(OmendbScan *scan)
 
 	while (!exhausted_limits(scan))
 	{
-		if (scan->pool.has_next())
-			(void) graph::expand(scan->store, scan->pool, scan->query, 0, scan->pool.pop(),
-								 visitor);
-		else if (scan->pool.bound() < std::numeric_limits<float>::infinity() || !walk_tree(scan))
+		if (scan->work->pool.has_next())
+			(void) graph::expand(scan->store, scan->work->pool, scan->query, 0,
+								 scan->work->pool.pop(), visitor);
+		else if (scan->work->pool.bound() < std::numeric_limits<float>::infinity() ||
+				 !walk_tree(scan))
 			break;
 		scan->store.poll();
 	}
@@ -299,8 +349,8 @@ widen(OmendbScan *scan)
 	size_t limit = (size_t) scan->limits.ef_search + scan->taken + scan->taken / kLeadGrowth +
 				   (size_t) scan->late * kLeadPerLate;
 
-	while (scan->pool.limit() < limit)
-		(void) scan->pool.slide();
+	while (scan->work->pool.limit() < limit)
+		(void) scan->work->pool.slide();
 }
 
 /*
@@ -313,17 +363,19 @@ next_result(OmendbScan *scan)
 	while (true)
 	{
 		settle(scan);
-		if (scan->waiting.size == 0)
+		if (scan->work->waiting.size == 0)
 			return false;
-		std::pop_heap(scan->waiting.data, scan->waiting.data + scan->waiting.size, later);
-		const Result &r = scan->results[scan->waiting[--scan->waiting.size].result];
+		std::pop_heap(scan->work->waiting.data, scan->work->waiting.data + scan->work->waiting.size,
+					  later);
+		const Result &r =
+			scan->work->results[scan->work->waiting[--scan->work->waiting.size].result];
 		widen(scan);
 		if (r.low < scan->floor && !scan->limits.relaxed)
 		{
 			scan->late++;
 			continue;
 		}
-		double next = scan->waiting.size > 0 ? scan->waiting[0].low : kInfinity;
+		double next = scan->work->waiting.size > 0 ? scan->work->waiting[0].low : kInfinity;
 		bool one_value = (r.flags & graph::kFlagUniform) != 0 ||
 						 (r.tid_count + (r.overflow != graph::kNoAddress ? 2 : 0)) == 1;
 		bool exact = one_value && r.low > scan->highest && r.high < next && r.low >= scan->floor;
@@ -401,10 +453,12 @@ omendb_scan_create(Relation index)
 	OmendbScan *scan = (OmendbScan *) MemoryContextAllocZero(context, sizeof(OmendbScan));
 
 	scan->context = context;
-	scan->search = AllocSetContextCreate(context, "omen_hnsw search", ALLOCSET_DEFAULT_SIZES);
 	scan->index = index;
 	read_parameters(scan);
-	reset_arrays(scan);
+	scan->work = take_workspace();
+	scan->callback.func = return_workspace;
+	scan->callback.arg = scan->work;
+	MemoryContextRegisterResetCallback(context, &scan->callback);
 	return scan;
 }
 
@@ -420,7 +474,7 @@ omendb_scan_start(OmendbScan *scan, const float *query, const OmendbScanLimits *
 	/* The entry point and the root may have moved; the rest of the meta page cannot. */
 	if (scan->started)
 		omendb_read_meta(scan->index, &scan->meta);
-	scan->store.init(scan->index, &scan->space, &scan->shape);
+	scan->store.init(scan->index, &scan->space, &scan->shape, &scan->work->recent);
 	scan->limits = *limits;
 	scan->any_order = query == nullptr;
 	scan->started = scan->tree_begun = false;
@@ -431,9 +485,9 @@ omendb_scan_start(OmendbScan *scan, const float *query, const OmendbScanLimits *
 	scan->next_tid = 0;
 	scan->next_part = graph::kNoAddress;
 	scan->part_count = 0;
-	if (memory_used(scan) > kKeepMemory)
-		reset_arrays(scan);
-	scan->results.size = scan->waiting.size = scan->tree.size = 0;
+	if (memory_used(scan->work) > kKeepMemory)
+		reset_workspace(scan->work);
+	scan->work->results.size = scan->work->waiting.size = scan->work->tree.size = 0;
 	if (query != nullptr)
 		quant::prepare_query(scan->space, query, scan->query_memory, &scan->query);
 	else
