@@ -17,6 +17,7 @@ NAMES = {"Makefile", "README", "LICENSE", "run", ".clang-format", ".clang-tidy",
 SKIP = {".git", "build", "results", "output_iso", "tmp_check", "__pycache__", "node_modules"}
 
 MAX_COLUMNS = 100
+MAX_PERL_COLUMNS = 120  # mostly SQL, which has no limit
 MAX_LINES = 100
 MAX_PARAMETERS = 7
 
@@ -219,9 +220,10 @@ class Checker:
     def check_columns(self, file):
         if file.suffix not in CODE | SCRIPT | {".mk"} and file.name.split("/")[-1] != "Makefile":
             return
+        limit = MAX_PERL_COLUMNS if file.suffix in {".pl", ".pm"} else MAX_COLUMNS
         for number, line in enumerate(file.lines, 1):
-            if len(line.expandtabs(4)) > MAX_COLUMNS:
-                self.report("columns", f"{file.name}:{number}", f"over {MAX_COLUMNS} columns")
+            if len(line.expandtabs(4)) > limit:
+                self.report("columns", f"{file.name}:{number}", f"over {limit} columns")
 
     def check_todo(self, file):
         if file.name.startswith("test/lint/"):

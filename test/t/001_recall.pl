@@ -29,7 +29,8 @@ DECLARE result numeric; t record; sum bigint := 0; n int := 0; hits int; wrong i
 BEGIN
 	FOR t IN SELECT * FROM truth WHERE truth.tbl = recall.tbl AND truth.op = recall.op LOOP
 		EXECUTE format('SELECT count(*) FILTER (WHERE d <= $2), count(*) FILTER (WHERE d < lag) FROM
-			(SELECT d, lag(d) OVER () AS lag FROM (SELECT v %s $1 AS d FROM %I ORDER BY v %s $1 LIMIT $3) s) s', op, tbl, op)
+			(SELECT d, lag(d) OVER () AS lag FROM (SELECT v %s $1 AS d FROM %I ORDER BY v %s $1 LIMIT
+				$3) s) s', op, tbl, op)
 			INTO hits, wrong USING t.q, t.ds[k], k;
 		IF wrong > 0 THEN RAISE EXCEPTION 'distances decrease'; END IF;
 		sum := sum + hits;

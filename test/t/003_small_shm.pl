@@ -35,7 +35,8 @@ $node->safe_psql('postgres', <<'SQL');
 CREATE TABLE t (id int, v vector(384));
 INSERT INTO t SELECT i, spread(i, 384) FROM generate_series(1, 900) i;
 CREATE TABLE large (id int, v vector(384));
-INSERT INTO large SELECT i * 1000 + id, v * array_fill(1 + i * 0.01, ARRAY[384])::vector FROM t, generate_series(1, 12) i;
+INSERT INTO large SELECT i * 1000 + id, v * array_fill(1 + i * 0.01, ARRAY[384])::vector FROM
+	t, generate_series(1, 12) i;
 ALTER TABLE t SET (parallel_workers = 2);
 ALTER TABLE large SET (parallel_workers = 2);
 -- Statistics that promise little: the segments grow.

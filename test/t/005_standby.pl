@@ -56,7 +56,8 @@ compare('after CREATE INDEX', 'c', '<=>', 700);
 my ($status, $out, $err) = $standby->psql('postgres', "SELECT * FROM omen_hnsw_check('u_v')");
 like($err, qr/cannot access unlogged index "u_v" during recovery/, 'an unlogged index cannot be checked there');
 
-$primary->safe_psql('postgres', 'DELETE FROM t WHERE id % 3 = 0 OR id BETWEEN 1010 AND 1090; VACUUM t; DELETE FROM c WHERE id < 100; VACUUM c');
+$primary->safe_psql('postgres', 'DELETE FROM t WHERE id % 3 = 0 OR id BETWEEN 1010 AND 1090;
+	VACUUM t; DELETE FROM c WHERE id < 100; VACUUM c');
 catch_up();
 compare('after DELETE and VACUUM', 't', '<->', 40);
 compare('after DELETE and VACUUM', 'c', '<=>', 700);

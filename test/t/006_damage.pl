@@ -34,13 +34,32 @@ sub any { my ($n) = @_; return int(rand($n)); }
 my %kinds = (
 	'bit' => sub { my ($d) = @_; my $at = any(length $$d); substr($$d, $at, 1) ^= chr(1 << any(8)); },
 	'byte' => sub { my ($d) = @_; substr($$d, any(length $$d), 1) = chr(any(256)); },
-	'run of bytes' => sub { my ($d) = @_; my $at = any(length($$d) - 400); substr($$d, $at, 400) = join '', map { chr any(256) } 1 .. 400; },
+	'run of bytes' => sub {
+		my ($d) = @_;
+		my $at = any(length($$d) - 400);
+		substr($$d, $at, 400) = join '', map { chr any(256) } 1 .. 400;
+	},
 	'ones' => sub { my ($d) = @_; my $at = any(length($$d) - 64); substr($$d, $at, 64) = "\xff" x 64; },
 	'meta byte' => sub { my ($d) = @_; substr($$d, 24 + any(168), 1) = chr(any(256)); },
-	'meta word' => sub { my ($d) = @_; substr($$d, 24 + 4 * any(42), 4) = pack('L', (0, 1, 0x7fffffff, 0xffffffff, any(1 << 30))[ any(5) ]); },
-	'page header' => sub { my ($d) = @_; my $p = any(length($$d) / 8192); substr($$d, $p * 8192 + 10 + any(14), 2) = pack('S', any(65536)); },
-	'special space' => sub { my ($d) = @_; my $p = any(length($$d) / 8192); substr($$d, $p * 8192 + 8184 + 2 * any(4), 2) = pack('S', any(65536)); },
-	'record header' => sub { my ($d) = @_; my $p = 2 + any(length($$d) / 8192 - 2); substr($$d, $p * 8192 + 24 + any(48), 4) = pack('L', any(1 << 31) * 2 + any(2)); },
+	'meta word' => sub {
+		my ($d) = @_;
+		substr($$d, 24 + 4 * any(42), 4) = pack('L', (0, 1, 0x7fffffff, 0xffffffff, any(1 << 30))[ any(5) ]);
+	},
+	'page header' => sub {
+		my ($d) = @_;
+		my $p = any(length($$d) / 8192);
+		substr($$d, $p * 8192 + 10 + any(14), 2) = pack('S', any(65536));
+	},
+	'special space' => sub {
+		my ($d) = @_;
+		my $p = any(length($$d) / 8192);
+		substr($$d, $p * 8192 + 8184 + 2 * any(4), 2) = pack('S', any(65536));
+	},
+	'record header' => sub {
+		my ($d) = @_;
+		my $p = 2 + any(length($$d) / 8192 - 2);
+		substr($$d, $p * 8192 + 24 + any(48), 4) = pack('L', any(1 << 31) * 2 + any(2));
+	},
 	'zero page' => sub { my ($d) = @_; my $p = any(length($$d) / 8192); substr($$d, $p * 8192, 8192) = "\0" x 8192; },
 	'zero meta' => sub { my ($d) = @_; substr($$d, 0, 8192) = "\0" x 8192; },
 	'swap' => sub {
@@ -50,12 +69,17 @@ my %kinds = (
 		substr($$d, $p * 8192, 8192) = substr($$d, $q * 8192, 8192);
 		substr($$d, $q * 8192, 8192) = $page;
 	},
-	'copy' => sub { my ($d) = @_; my ($p, $q) = map { any(length($$d) / 8192) } 1, 2; substr($$d, $p * 8192, 8192) = substr($$d, $q * 8192, 8192); },
+	'copy' => sub {
+		my ($d) = @_;
+		my ($p, $q) = map { any(length($$d) / 8192) } 1, 2;
+		substr($$d, $p * 8192, 8192) = substr($$d, $q * 8192, 8192);
+	},
 	'truncate' => sub { my ($d) = @_; $$d = substr($$d, 0, 8192 * any(length($$d) / 8192)); },
 	'empty' => sub { my ($d) = @_; $$d = ''; },
 	'longer' => sub { my ($d) = @_; $$d .= "\0" x 8192 . 'x' x 8192; });
 # Those that the check function must see, where they changed anything.
-my %structural = map { $_ => 1 } ('zero page', 'zero meta', 'swap', 'copy', 'truncate', 'empty', 'longer', 'run of bytes');
+my %structural = map { $_ => 1 } ('zero page', 'zero meta', 'swap', 'copy', 'truncate',
+	'empty', 'longer', 'run of bytes');
 
 # A table and an index for every case; damage is done while the server is down.
 my @cases;
@@ -71,7 +95,8 @@ for my $round (1 .. (long_tests() ? 30 : 2))
 				label => "case " . scalar(@cases) . ", $kind, $source" };
 			$sql .= "CREATE TABLE $table AS SELECT * FROM $source; ALTER TABLE $table ALTER v TYPE vector("
 			  . ($source eq 'a' ? 16 : 300) . ");\n"
-			  . "CREATE INDEX ${table}_v ON $table USING omen_hnsw (v $class{$source}); DELETE FROM $table WHERE id % 10 = 0;\n";
+			  . "CREATE INDEX ${table}_v ON $table USING omen_hnsw (v $class{$source}); DELETE FROM
+				$table WHERE id % 10 = 0;\n";
 		}
 	}
 }
