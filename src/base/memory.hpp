@@ -82,6 +82,14 @@ struct Array
 		return true;
 	}
 
+	/* What the elements take. */
+	size_t
+	used() const
+	{
+		return size * sizeof(T);
+	}
+
+	/* What the array holds of its memory. */
 	size_t
 	bytes() const
 	{

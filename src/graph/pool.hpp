@@ -261,6 +261,14 @@ public:
 		return limit_;
 	}
 
+	/* What this search takes; bytes() is what the pool keeps for the next one. */
+	size_t
+	used() const
+	{
+		return entries_.used() + slots_.used() + heap_.used() + window_.used() + admitted_.used() +
+			   beyond_.used() + spill_.used();
+	}
+
 	size_t
 	bytes() const
 	{
