@@ -229,7 +229,9 @@ regress()
 {
     local program=$1 input=$2 output=$3 log=$work/regress.log status=0 total bad
     shift 3
-    as_server env PATH="$(pg_file bindir):$PATH" "$program" --inputdir="$input" \
+    # Tests write below results/ of the directory they run in.
+    as_server sh -c 'cd "$1" && shift && exec "$@"' sh "$output" \
+        env PATH="$(pg_file bindir):$PATH" "$program" --inputdir="$input" \
         --outputdir="$output" --bindir="$(pg_file bindir)" --host="$PGHOST" --port="$PGPORT" \
         --user="$PGUSER" --load-extension=omendb --dbname=contrib_regression "$@" \
         >"$log" 2>&1 || status=$?
