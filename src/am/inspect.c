@@ -114,8 +114,10 @@ open_index(Oid index_id, Relation *heap)
 	*heap = NULL;
 	if (OidIsValid(heap_id))
 		*heap = table_open(heap_id, AccessShareLock);
-	/* relation_open() would do for any relation, but its message is worse. */
-	index = relation_open(index_id, AccessShareLock);
+	index = try_relation_open(index_id, AccessShareLock);
+	if (index == NULL)
+		ereport(ERROR, errcode(ERRCODE_UNDEFINED_OBJECT),
+				errmsg("index with OID %u does not exist", index_id));
 	if (index->rd_rel->relkind != RELKIND_INDEX || *heap == NULL)
 		ereport(ERROR, errcode(ERRCODE_WRONG_OBJECT_TYPE),
 				errmsg("\"%s\" is not an omen_hnsw index", RelationGetRelationName(index)));
