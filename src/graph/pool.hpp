@@ -286,7 +286,8 @@ public:
 private:
 	static constexpr size_t kAdmit = 2;
 	static constexpr size_t kFirstSlots = 1024;
-	static constexpr size_t kRefillLeast = 256;
+	static constexpr size_t kShortSpill = 8192;
+	static constexpr float kReach = 0.1f;
 	static constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
 	SeenSlot *
@@ -363,17 +364,34 @@ private:
 			sift_down(position);
 	}
 
-	/* Move the nearest part of the spill, an eighth at least, into the heap. */
+	/*
+	 * Move the nearest part of the spill into the heap: of a short one what the
+	 * window will reach soon, of a long one an eighth at least, so that a stream
+	 * looks at each entry a few times only.
+	 */
 	bool
 	refill()
 	{
 		size_t n = spill_.size;
-		size_t count = std::min(n, std::max(kRefillLeast, n / 8));
+		size_t count;
 		Spilled *s = spill_.data;
 
-		std::nth_element(s, s + (count - 1), s + n,
-						 [](const Spilled &a, const Spilled &b)
-						 { return a.estimate < b.estimate; });
+		if (n <= kShortSpill)
+		{
+			float limit = std::max(bound(), spill_floor_);
+			float reach = limit + kReach * std::fabs(limit);
+			count =
+				(size_t) (std::partition(
+							  s, s + n, [reach](const Spilled &a) { return a.estimate <= reach; }) -
+						  s);
+		}
+		else
+		{
+			count = n / 8;
+			std::nth_element(s, s + (count - 1), s + n,
+							 [](const Spilled &a, const Spilled &b)
+							 { return a.estimate < b.estimate; });
+		}
 		for (size_t i = 0; i < count; i++)
 		{
 			if (!offer(s[i].address, s[i].estimate, s[i].weight))

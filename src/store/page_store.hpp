@@ -33,34 +33,49 @@ namespace omendb::store
  */
 struct RecentBuffers
 {
-	static constexpr uint32_t kEntries = 4096;
+	/* A search touches pages all over the index: fewer entries are seldom hit. */
+	static constexpr uint32_t kMaxEntries = 1u << 17;
 
-	RelFileLocator file;
-
-	struct
+	struct Entry
 	{
 		BlockNumber block;
 		Buffer buffer;
-	} entries[kEntries];
+	};
 
-	/* Forget what was of another relation. */
+	RelFileLocator file;
+	MemoryContext context;
+	Entry *entries;
+	uint32_t count; /* a power of two, or 0 */
+
+	/* Forget what was of another relation; room for as many blocks as it has. */
 	void
-	attach(Relation index)
+	attach(Relation index, BlockNumber blocks)
 	{
 		RelFileLocator now = omendb_relation_file(index);
+		uint32_t wanted = 1024;
 
-		if (memcmp(&file, &now, sizeof(now)) == 0)
+		while (wanted < blocks && wanted < kMaxEntries)
+			wanted *= 2;
+		if (memcmp(&file, &now, sizeof(now)) == 0 && wanted <= count)
 			return;
 		file = now;
-		for (auto &entry : entries)
-			entry.buffer = InvalidBuffer;
+		if (wanted > count)
+		{
+			if (entries != nullptr)
+				pfree(entries);
+			entries = nullptr;
+			count = 0;
+			entries = (Entry *) MemoryContextAlloc(context, wanted * sizeof(Entry));
+			count = wanted;
+		}
+		memset(entries, 0, count * sizeof(Entry));
 	}
 
 	/* Pin a block. */
 	Buffer
 	read(Relation index, BlockNumber block)
 	{
-		auto &entry = entries[block % kEntries];
+		Entry &entry = entries[block & (count - 1)];
 
 		if (entry.block == block && BufferIsValid(entry.buffer) &&
 			omendb_read_recent_buffer(index, block, entry.buffer))
@@ -71,6 +86,7 @@ struct RecentBuffers
 			return entry.buffer;
 		}
 		entry.block = block;
+		entry.buffer = InvalidBuffer;
 		entry.buffer = ReadBuffer(index, block);
 		return entry.buffer;
 	}
@@ -83,14 +99,14 @@ public:
 	init(Relation index, const quant::Space *space, const graph::Shape *shape,
 		 RecentBuffers *recent)
 	{
-		recent_ = recent;
-		recent_->attach(index);
 		index_ = index;
 		space_ = space;
 		shape_ = shape;
 		current_ = Pinned{InvalidBlockNumber, InvalidBuffer};
 		ahead_ = current_;
 		blocks_ = RelationGetNumberOfBlocks(index);
+		recent_ = recent;
+		recent_->attach(index, blocks_);
 	}
 
 	const quant::Space &
@@ -233,8 +249,11 @@ private:
 			ahead_ = Pinned{block, recent_->read(index_, block)};
 		}
 		Buffer buffer = block == current_.block ? current_.buffer : ahead_.buffer;
-		const char *p = BufferGetPage(buffer) + OMENDB_PAGE_HEADER +
-						graph::address_slot(a) * shape_->slot_bytes;
+		const char *page = BufferGetPage(buffer);
+		const char *p = page + OMENDB_PAGE_HEADER + graph::address_slot(a) * shape_->slot_bytes;
+		/* What locate() checks first. */
+		__builtin_prefetch(page);
+		__builtin_prefetch(page + OMENDB_PAGE_SIZE - sizeof(OmendbPageSpecial));
 		for (uint32_t at = 0; at < shape_->slot_bytes; at += 64)
 			__builtin_prefetch(p + at);
 	}

@@ -141,6 +141,7 @@ take_workspace()
 	work = (Workspace *) MemoryContextAllocZero(context, sizeof(Workspace));
 	work->context = context;
 	work->arrays = AllocSetContextCreate(context, "omen_hnsw search", ALLOCSET_DEFAULT_SIZES);
+	work->recent.context = context;
 	reset_workspace(work);
 	return work;
 }
