@@ -9,7 +9,6 @@
 
 #include <math.h>
 
-#include "access/generic_xlog.h"
 #include "access/xloginsert.h"
 #include "catalog/index.h"
 #include "commands/progress.h"

@@ -13,8 +13,6 @@ typedef enum OmendbStatus
 {
 	OMENDB_OK = 0,
 	OMENDB_NO_MEMORY, /* the injected allocator, or the build area, is exhausted */
-	OMENDB_CANCELLED, /* the poll hook asked to stop */
-	OMENDB_CORRUPT,   /* bytes read contradict the layout */
 	OMENDB_TOO_LARGE  /* a value exceeds what the layout can hold */
 } OmendbStatus;
 

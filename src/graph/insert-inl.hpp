@@ -375,16 +375,12 @@ private:
 		for (size_t i = 0; i < found.size; i++)
 		{
 			if (link_from(found[i].address, address, found[i].distance, true))
-			{
-				adopter_ = found[i].address;
 				return;
-			}
 		}
 		/* Everyone near is full: down the tree, whose leaves have room. */
 		Address parent = found.size > 0 ? found[0].address : store_->root();
 		while (!link_from(parent, address, distance_to(parent), true))
 			parent = some_child(parent);
-		adopter_ = parent;
 	}
 
 	float
@@ -581,7 +577,6 @@ private:
 	quant::Query query_;
 	quant::StoredMeta meta_;
 	Row row_;
-	Address adopter_;
 };
 
 } // namespace omendb::graph

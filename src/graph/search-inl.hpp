@@ -56,7 +56,7 @@ offer_block(Store &store, Pool &pool, const quant::Query &query, const uint8_t *
 		return true;
 	for (uint32_t lane = 0; lane < OMENDB_LANES; lane++)
 	{
-		Address address = links[lane];
+		Address address = __atomic_load_n(&links[lane], __ATOMIC_ACQUIRE);
 		if ((near >> lane & 1) != 0 || address == kNoAddress)
 			continue;
 		/* An estimate that is no number (huge values) must not hide a row. */

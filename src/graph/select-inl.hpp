@@ -99,8 +99,8 @@ choose(const Shape &shape, Option *option, Chosen *chosen)
 }
 
 /*
- * Pick up to `limit` of n options (sorted by distance), at most `diverse`
- * of them by the occlusion rule. Sets every pick; returns how many.
+ * Pick up to `limit` of n options (sorted by distance): those the occlusion
+ * rule lets in, then the nearest others. Sets every pick; returns how many.
  */
 inline size_t
 select_neighbours(const quant::Space &space, const Shape &shape, Option *options, size_t n,

@@ -11,6 +11,7 @@ extern "C"
 }
 
 #include "store/build_store.hpp"
+#include "store/context_memory.hpp"
 #include "store/shape.hpp"
 
 using namespace omendb;
@@ -72,14 +73,6 @@ hook_unlock_entry(void *context)
 	OmendbBuilder *builder = (OmendbBuilder *) context;
 
 	builder->area.unlock_entry(builder->area.context);
-}
-
-void *
-resize_in_context(void *context, void *old, size_t size)
-{
-	if (old != nullptr)
-		return repalloc_huge(old, size);
-	return MemoryContextAllocHuge((MemoryContext) context, size);
 }
 
 } // namespace
@@ -148,7 +141,7 @@ omendb_builder_create(const OmendbMetaPage *meta, const float *mean, OmendbBuild
 		store::BuildHooks{builder, hook_map, hook_grow, hook_lock_entry, hook_unlock_entry};
 	builder->store.init(&builder->space, &builder->shape, &control->control, &builder->hooks,
 						meta->parameters_block + meta->parameter_blocks);
-	builder->memory = Memory{resize_in_context, CurrentMemoryContext};
+	builder->memory = store::memory_in(CurrentMemoryContext);
 	builder->insert_memory.init(&builder->memory);
 	(void) builder->insert_memory.allocate(builder->space, &builder->memory);
 	builder->inserter.init(&builder->store, &builder->insert_memory, meta->ef_construction);

@@ -166,20 +166,6 @@ public:
 		drop(&ahead_);
 	}
 
-	/* After an ERROR unwound past us the pins are gone already. */
-	void
-	forget()
-	{
-		current_ = Pinned{InvalidBlockNumber, InvalidBuffer};
-		ahead_ = current_;
-	}
-
-	Relation
-	index() const
-	{
-		return index_;
-	}
-
 	BlockNumber
 	blocks() const
 	{

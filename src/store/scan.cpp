@@ -20,6 +20,7 @@ extern "C"
 }
 
 #include "graph/search-inl.hpp"
+#include "store/context_memory.hpp"
 #include "store/page_store.hpp"
 #include "store/shape.hpp"
 
@@ -69,14 +70,6 @@ constexpr size_t kLeadPerLate = 4;
 /* Memory of a search beyond which it is not kept for the next one. */
 constexpr Size kKeepMemory = 4 * 1024 * 1024;
 
-void *
-resize_in_context(void *context, void *old, size_t size)
-{
-	if (old != nullptr)
-		return repalloc_huge(old, size);
-	return MemoryContextAllocHuge((MemoryContext) context, size);
-}
-
 /*
  * What a search grows. It is kept from scan to scan: getting it anew from the
  * operating system each time took a third of a short query.
@@ -119,7 +112,7 @@ void
 reset_workspace(Workspace *work)
 {
 	MemoryContextReset(work->arrays);
-	work->memory = Memory{resize_in_context, work->arrays};
+	work->memory = memory_in(work->arrays);
 	work->pool.init(&work->memory);
 	work->starts.init(&work->memory);
 	work->scratch.init(&work->memory);
