@@ -15,8 +15,10 @@
  */
 #include <benchmark/benchmark.h>
 
+#include <math.h>
 #include <stdlib.h>
 
+#include <algorithm>
 #include <random>
 #include <string>
 #include <vector>
@@ -173,6 +175,81 @@ register_distances(const OmendbKernels *kernels)
 		  });
 }
 
+/* Rows against a tile at once, so that their sums stay in L2. */
+constexpr size_t kStrip = 48;
+
+struct Tile
+{
+	explicit Tile(const OmendbKernels *k, size_t n, size_t dim)
+		: bytes(n * dim), tile(k->tile_bytes(n, dim)), dots(kStrip * n), scale(n, 0.01f),
+		  self(n, 1.0f), distances(n + 16), indexes(n + 16)
+	{
+		std::mt19937 generator(2);
+
+		for (int8_t &value : bytes)
+			value = static_cast<int8_t>(generator());
+		for (size_t i = 0; i < n; i++)
+			rows.push_back(bytes.data() + i * dim);
+		k->tile_pack(rows.data(), n, dim, tile.data());
+	}
+
+	Lines<int8_t> bytes;
+	Lines<uint8_t> tile;
+	Lines<int32_t> dots;
+	std::vector<const int8_t *> rows;
+	Lines<float> scale, self, distances;
+	Lines<uint16_t> indexes;
+};
+
+/* All pairs of n rows: items are pairs, so items_per_second is pairs/s. */
+void
+register_tiles(const OmendbKernels *kernels)
+{
+	for (size_t n : {256, 1024})
+		for (size_t dim : {112, 128, 768, 1536})
+		{
+			const std::string what = std::string("/") + kernels->name + "/" + std::to_string(dim) +
+									 "/" + std::to_string(n);
+			const auto pairs = static_cast<int64_t>(n * n);
+
+			benchmark::RegisterBenchmark(
+				("tile_pack" + what).c_str(),
+				[=](benchmark::State &state)
+				{
+					Tile t(kernels, n, dim);
+
+					for (auto _ : state)
+					{
+						kernels->tile_pack(t.rows.data(), n, dim, t.tile.data());
+						benchmark::ClobberMemory();
+					}
+					state.SetItemsProcessed(static_cast<int64_t>(state.iterations() * n));
+				});
+			const auto dots = [=](benchmark::State &state, bool near)
+			{
+				Tile t(kernels, n, dim);
+
+				for (auto _ : state)
+					for (size_t i = 0; i < n; i += kStrip)
+					{
+						const size_t rows = std::min(n - i, kStrip);
+
+						kernels->tile_dots(t.rows.data() + i, rows, t.tile.data(), n, dim,
+										   t.dots.data(), n);
+						for (size_t r = 0; near && r < rows; r++)
+							benchmark::DoNotOptimize(kernels->tile_near(
+								t.dots.data() + r * n, n, t.scale.data(), t.self.data(), 0.01f,
+								1.0f, -20.0f * sqrtf(static_cast<float>(dim) / 128),
+								t.distances.data(), t.indexes.data()));
+						benchmark::ClobberMemory();
+					}
+				state.SetItemsProcessed(static_cast<int64_t>(state.iterations()) * pairs);
+			};
+			benchmark::RegisterBenchmark(("tile_dots" + what).c_str(), dots, false);
+			benchmark::RegisterBenchmark(("tile_dots_near" + what).c_str(), dots, true);
+		}
+}
+
 void
 register_conversions(const OmendbKernels *kernels)
 {
@@ -278,6 +355,7 @@ main(int argc, char **argv)
 		if (!omendb_kernels_supported(kernels))
 			continue;
 		register_distances(kernels);
+		register_tiles(kernels);
 		register_conversions(kernels);
 		register_codes(kernels);
 	}

@@ -19,6 +19,7 @@
 #include "simd/fastscan-inl.h"
 #include "simd/kernels.h"
 #include "simd/rotate-inl.h"
+#include "simd/tile-inl.h"
 
 namespace omendb::simd::OMENDB_SIMD_ISA
 {
@@ -49,6 +50,10 @@ const OmendbKernels kTable = {
 	fastscan,
 	scan_block,
 	build_table,
+	tile_bytes,
+	tile_pack,
+	tile_dots,
+	tile_near,
 };
 
 } // namespace omendb::simd::OMENDB_SIMD_ISA

@@ -10,8 +10,8 @@
  *    bound of quant/bounds.cpp covers that): |error| <= (n/16 + 8) u S, where
  *    u = 2^-24 and S is the sum of the absolute values of the terms;
  *  - what ends in stored bytes (rotate, encode_residual, f32_to_f16,
- *    quantize_i8) is bit-identical under every instruction set: 16 virtual
- *    lanes, fixed order of additions, no contraction.
+ *    quantize_i8) or decides a graph (tile_near) is bit-identical under every
+ *    instruction set: 16 virtual lanes, fixed order of additions, no contraction.
  */
 #ifndef OMENDB_SIMD_KERNELS_H
 #define OMENDB_SIMD_KERNELS_H
@@ -136,6 +136,32 @@ extern "C"
 		 */
 		void (*build_table)(const float *q, size_t columns, uint8_t *high, uint8_t *low,
 							float *step, float *offset);
+
+		/* ---- all pairs of int8 rows; exact, dim a multiple of 16 ---- */
+		/*
+		 * A tile is n rows packed for one instruction set, in memory only: what one
+		 * table packed no other may read. Groups of 16 rows follow each other: the
+		 * tile of the rows from 16 g on starts tile_bytes(16 g, dim) bytes in. Any
+		 * int8 is fine, -128 too.
+		 */
+		size_t (*tile_bytes)(size_t n, size_t dim);
+		void (*tile_pack)(const int8_t *const *rows, size_t n, size_t dim, void *tile);
+		/*
+		 * out[i * stride + j] = <a[i], row j> for i < na, j < n rounded up to 16;
+		 * the columns past n repeat the last row.
+		 */
+		void (*tile_dots)(const int8_t *const *a, size_t na, const void *tile, size_t n, size_t dim,
+						  int32_t *out, size_t stride);
+		/*
+		 * From n dots of one row a with others, the squared distances below bound:
+		 * (a_dot + self_dot[j]) - ((2 a_scale) scale[j]) (float) dots[j], one rounding
+		 * an operation, in that order; bit-identical. distances and indexes (j) are
+		 * written in the order of j; like dots they have room for n rounded up to 16.
+		 * Returns how many; n <= 65536.
+		 */
+		size_t (*tile_near)(const int32_t *dots, size_t n, const float *scale,
+							const float *self_dot, float a_scale, float a_dot, float bound,
+							float *distances, uint16_t *indexes);
 	} OmendbKernels;
 
 	/* The table in use; the portable one until omendb_kernels_select() ran. */

@@ -258,6 +258,69 @@ add_rows(VecI total[32 / kWidth], VecI a, VecI b, VecI c, VecI d)
 	total[1] = add32(total[1], _mm512_cvtepu16_epi32(_mm512_extracti64x4_epi64(all, 1)));
 }
 
+/*
+ * A word of a tile is four dimensions of a row, biased for VNNI; of the other
+ * row they are taken as they are.
+ */
+typedef int8_t TileElement;
+constexpr size_t kTileDims = 4;
+constexpr size_t kTileSums = 6, kTilePanels = 4;
+
+/* 16 dimensions of rows 0, 4, 8 and 12, as words. */
+OMENDB_INLINE VecI
+tile_rows(const int8_t *const *rows, size_t i)
+{
+	VecI v = _mm512_castsi128_si512(simde_mm_loadu_si128(rows[0] + i));
+
+	v = _mm512_inserti32x4(v, simde_mm_loadu_si128(rows[4] + i), 1);
+	v = _mm512_inserti32x4(v, simde_mm_loadu_si128(rows[8] + i), 2);
+	v = _mm512_inserti32x4(v, simde_mm_loadu_si128(rows[12] + i), 3);
+	return _mm512_xor_si512(v, _mm512_set1_epi8(-128));
+}
+
+OMENDB_INLINE const TileElement *
+tile_words(const int8_t *row, size_t, TileElement *)
+{
+	return row;
+}
+
+/* One word in every lane. */
+OMENDB_INLINE VecI
+tile_word(const TileElement *p)
+{
+	int32_t word;
+
+	__builtin_memcpy(&word, p, sizeof(word));
+	return _mm512_set1_epi32(word);
+}
+
+OMENDB_INLINE VecI
+tile_step(VecI sum, VecI column, VecI word)
+{
+	return _mm512_dpbusd_epi32(sum, column, word);
+}
+
+/*
+ * The lanes of `values` in mask, and their numbers from `first` on, packed to
+ * the front; whatever lies behind them in 16 places is overwritten.
+ */
+OMENDB_INLINE size_t
+compress(VecF values, size_t first, uint32_t mask, float *out, uint16_t *numbers)
+{
+	if (mask != 0)
+	{
+		const __mmask16 m = static_cast<__mmask16>(mask);
+		const VecI lanes = _mm512_add_epi32(
+			_mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15),
+			_mm512_set1_epi32(static_cast<int32_t>(first)));
+
+		_mm512_storeu_ps(out, _mm512_maskz_compress_ps(m, values));
+		simde_mm256_storeu_si256(numbers,
+								 _mm512_cvtepi32_epi16(_mm512_maskz_compress_epi32(m, lanes)));
+	}
+	return static_cast<size_t>(__builtin_popcount(mask));
+}
+
 } // namespace omendb::simd::OMENDB_SIMD_ISA
 
 #endif

@@ -267,6 +267,71 @@ add_rows(VecI total[32 / kWidth], VecI a, VecI b, VecI c, VecI d)
 	total[3] = add32(total[3], simde_mm256_cvtepu16_epi32(simde_mm256_extracti128_si256(cd, 1)));
 }
 
+/*
+ * A word of a tile is two dimensions of a row, widened: pairs of products of
+ * bytes would saturate.
+ */
+typedef int16_t TileElement;
+constexpr size_t kTileDims = 2;
+constexpr size_t kTileSums = 6, kTilePanels = 2;
+
+/* 8 dimensions of rows 0 and 4, as words. */
+OMENDB_INLINE VecI
+tile_rows(const int8_t *const *rows, size_t i)
+{
+	const simde__m128i low =
+		simde_mm_loadl_epi64(reinterpret_cast<const simde__m128i *>(rows[0] + i));
+	const simde__m128i high =
+		simde_mm_loadl_epi64(reinterpret_cast<const simde__m128i *>(rows[4] + i));
+	return simde_mm256_cvtepi8_epi16(simde_mm_unpacklo_epi64(low, high));
+}
+
+OMENDB_INLINE const TileElement *
+tile_words(const int8_t *row, size_t n, TileElement *words)
+{
+	for (size_t i = 0; i < n; i += 16)
+		store_i(words + i, simde_mm256_cvtepi8_epi16(simde_mm_loadu_si128(row + i)));
+	return words;
+}
+
+/* One word in every lane. */
+OMENDB_INLINE VecI
+tile_word(const TileElement *p)
+{
+	int32_t word;
+
+	__builtin_memcpy(&word, p, sizeof(word));
+	return simde_mm256_set1_epi32(word);
+}
+
+OMENDB_INLINE VecI
+tile_step(VecI sum, VecI column, VecI word)
+{
+	return simde_mm256_add_epi32(sum, simde_mm256_madd_epi16(column, word));
+}
+
+/* As in simde_gaps_16.h. */
+OMENDB_INLINE size_t
+compress(VecF values, size_t first, uint32_t mask, float *out, uint16_t *numbers)
+{
+	size_t count = 0;
+
+	if (mask == 0)
+		return 0;
+
+	float lanes[kWidth];
+
+	store_f(lanes, values);
+	for (; mask != 0; mask &= mask - 1, count++)
+	{
+		const uint32_t i = static_cast<uint32_t>(__builtin_ctz(mask));
+
+		out[count] = lanes[i];
+		numbers[count] = static_cast<uint16_t>(first + i);
+	}
+	return count;
+}
+
 } // namespace omendb::simd::OMENDB_SIMD_ISA
 
 #endif

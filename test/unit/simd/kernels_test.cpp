@@ -458,6 +458,160 @@ TEST_P(KernelsTest, IntegerDotOfMany)
 		}
 }
 
+/* ---- tiles ---- */
+
+/* Rows of all int8 values, or all at one end of the range. */
+std::vector<Unaligned<int8_t>>
+tile_rows(size_t n, size_t dim, uint32_t seed, int extreme)
+{
+	std::vector<Unaligned<int8_t>> rows;
+
+	for (size_t i = 0; i < n; i++)
+	{
+		std::vector<int8_t> row(dim);
+		const std::vector<uint8_t> bytes = random_bytes(dim, seed + static_cast<uint32_t>(i));
+
+		memcpy(row.data(), bytes.data(), dim);
+		if (extreme != 0)
+			std::fill(row.begin(), row.end(), static_cast<int8_t>(extreme));
+		rows.emplace_back(row, (i + seed) % 5);
+	}
+	return rows;
+}
+
+std::vector<const int8_t *>
+addresses(std::vector<Unaligned<int8_t>> &rows)
+{
+	std::vector<const int8_t *> out;
+
+	for (Unaligned<int8_t> &row : rows)
+		out.push_back(row.get());
+	return out;
+}
+
+void
+expect_tile(const OmendbKernels *k, size_t na, size_t n, size_t dim, int extreme_a, int extreme_b)
+{
+	const size_t columns = (n + 15) / 16 * 16, stride = columns + 3;
+	std::vector<Unaligned<int8_t>> a_rows = tile_rows(na, dim, 1, extreme_a);
+	std::vector<Unaligned<int8_t>> b_rows = tile_rows(n, dim, 1000, extreme_b);
+	const std::vector<const int8_t *> a = addresses(a_rows), b = addresses(b_rows);
+	Unaligned<uint8_t> tile(std::vector<uint8_t>(k->tile_bytes(n, dim), 0xAA), 1);
+	Unaligned<int32_t> out(std::vector<int32_t>(na * stride, 77), 3);
+
+	k->tile_pack(b.data(), n, dim, tile.get());
+	k->tile_dots(a.data(), na, tile.get(), n, dim, out.get(), stride);
+	const std::vector<int32_t> actual = out.copy();
+	for (size_t i = 0; i < na; i++)
+		for (size_t j = 0; j < stride; j++)
+		{
+			int32_t expected = 0;
+
+			if (j >= columns)
+				expected = 77;
+			for (size_t d = 0; d < dim && j < columns; d++)
+				expected += a[i][d] * b[j < n ? j : n - 1][d];
+			ASSERT_EQ(actual[i * stride + j], expected)
+				<< na << " x " << n << " dim " << dim << " at " << i << ", " << j;
+		}
+}
+
+TEST_P(KernelsTest, TileDots)
+{
+	for (size_t dim : {16, 32, 48, 64, 112, 128, 240, 256, 272, 512, 528, 784, 1536})
+		for (size_t n : {1, 15, 16, 17, 40, 64, 81, 129})
+			for (size_t na : {0, 1, 5, 6, 7, 13})
+				expect_tile(k, na, n, dim, 0, 0);
+	for (size_t na : {47, 48, 49, 54, 97, 112})
+		expect_tile(k, na, na, 272, 0, 0);
+	expect_tile(k, 7, 33, 16384, 0, 0);
+}
+
+TEST_P(KernelsTest, TileDotsOfExtremes)
+{
+	for (int a : {-128, -127, 127, 1})
+		for (int b : {-128, 127, -1})
+			for (size_t dim : {16, 112, 1536, 16384})
+				expect_tile(k, 7, 33, dim, a, b);
+}
+
+TEST_P(KernelsTest, TileOfNothing)
+{
+	EXPECT_EQ(k->tile_bytes(0, 128), 0u);
+	k->tile_pack(nullptr, 0, 128, nullptr);
+	k->tile_dots(nullptr, 0, nullptr, 0, 128, nullptr, 0);
+	EXPECT_EQ(k->tile_near(nullptr, 0, nullptr, nullptr, 1, 1, 1, nullptr, nullptr), 0u);
+}
+
+/* A tile of the later groups of 16 rows is the end of the tile of all. */
+TEST_P(KernelsTest, TileFromAGroupOn)
+{
+	std::vector<Unaligned<int8_t>> rows = tile_rows(70, 112, 5, 0);
+	const std::vector<const int8_t *> b = addresses(rows);
+	std::vector<uint8_t> tile(k->tile_bytes(70, 112));
+	std::vector<int32_t> all(70 * 80), some(70 * 80);
+
+	k->tile_pack(b.data(), 70, 112, tile.data());
+	k->tile_dots(b.data(), 70, tile.data(), 70, 112, all.data(), 80);
+	k->tile_dots(b.data(), 70, tile.data() + k->tile_bytes(32, 112), 70 - 32, 112, some.data(), 80);
+	for (size_t i = 0; i < 70; i++)
+		for (size_t j = 32; j < 70; j++)
+			ASSERT_EQ(some[i * 80 + j - 32], all[i * 80 + j]);
+}
+
+TEST_P(KernelsTest, TileNear)
+{
+	std::mt19937 generator(18);
+
+	for (size_t n = 1; n <= 300; n += n < 70 ? 1 : 23)
+		for (float share : {0.0f, 0.1f, 0.5f, 1.0f})
+		{
+			const size_t room = (n + 15) / 16 * 16;
+			std::vector<int32_t> dots(room);
+			std::vector<float> scale(n), self(n), distances, all(n);
+			std::vector<uint16_t> indexes;
+			const float a_scale = 0.0173f, a_dot = 311.7f;
+
+			for (int32_t &dot : dots)
+				dot = static_cast<int32_t>(generator() % 530000000) - 265000000;
+			for (size_t j = 0; j < n; j++)
+			{
+				scale[j] = 1e-4f * static_cast<float>(1 + generator() % 1000);
+				self[j] = static_cast<float>(generator() % 100000) * 0.37f;
+				const float factor = 2.0f * a_scale * scale[j];
+				const float product = factor * static_cast<float>(dots[j]);
+				all[j] = a_dot + self[j];
+				all[j] -= product;
+			}
+			if (n > 10)
+				self[7] = all[7] = kNan;
+			std::vector<float> sorted = all;
+			std::sort(sorted.begin(), sorted.end(),
+					  [](float a, float b) { return a < b || (isnan(b) && !isnan(a)); });
+			const size_t rank = static_cast<size_t>(share * static_cast<float>(n));
+			const float bound = rank < n ? sorted[rank] : kInfinity;
+			for (size_t j = 0; j < n; j++)
+				if (all[j] < bound)
+				{
+					distances.push_back(all[j]);
+					indexes.push_back(static_cast<uint16_t>(j));
+				}
+			Unaligned<int32_t> p(dots, 3);
+			Unaligned<float> ps(scale, 1), pd(self, 2), found(std::vector<float>(room), 5);
+			Unaligned<uint16_t> numbers(std::vector<uint16_t>(room), 1);
+			const size_t count = k->tile_near(p.get(), n, ps.get(), pd.get(), a_scale, a_dot, bound,
+											  found.get(), numbers.get());
+			ASSERT_EQ(count, distances.size()) << n;
+			const std::vector<float> all_found = found.copy();
+			const std::vector<uint16_t> all_numbers = numbers.copy();
+			for (size_t i = 0; i < count; i++)
+			{
+				ASSERT_EQ(bits_of(all_found[i]), bits_of(distances[i])) << n;
+				ASSERT_EQ(all_numbers[i], indexes[i]) << n;
+			}
+		}
+}
+
 /* ---- conversions ---- */
 
 TEST_P(KernelsTest, AllHalves)
