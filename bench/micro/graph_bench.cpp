@@ -4,7 +4,7 @@
  *
  *   graph_bench base.u8bin|base.fbin query.u8bin|query.fbin [name=value ...]
  *
- * Options: n (rows), threads, m, efc, metric (l2 cosine ip), storage (auto
+ * Options: n (rows), threads, builder (bulk insert), m, efc, metric (l2 cosine ip), storage (auto
  * int8 half full), code_dim, bits, k, queries, ef (comma list), fanout.
  * Files: uint32 n, uint32 d, then n x d bytes (u8bin) or floats (fbin). The
  * exact answers are cached beside the base file.
@@ -21,6 +21,7 @@
 #include <vector>
 
 #include "store/build_store.hpp"
+#include "support/bulk_area.hpp"
 
 using namespace omendb;
 using Clock = std::chrono::steady_clock;
@@ -89,7 +90,7 @@ struct Options
 {
 	uint32_t n = 0, threads = 2, m = 16, efc = 64, code_dim = 0, bits = 0, k = 10, queries = 1000;
 	quant::Metric metric = quant::Metric::L2;
-	std::string storage = "auto", ef = "20,40,60,80,100,150,200,300,400";
+	std::string storage = "auto", builder = "bulk", ef = "20,40,60,80,100,150,200,300,400";
 };
 
 Options
@@ -119,6 +120,8 @@ parse(int argc, char **argv)
 			o.queries = number;
 		else if (name == "storage")
 			o.storage = value;
+		else if (name == "builder")
+			o.builder = value;
 		else if (name == "ef")
 			o.ef = value;
 		else if (name == "metric")
@@ -389,6 +392,60 @@ build(Index *index, const Matrix &base, const Options &o, std::vector<Worker> *w
 	return seconds_since(start);
 }
 
+/* The bulk builder into the same area, so that searches find it there. */
+double
+build_bulk(Index *index, const Matrix &base, const Options &o, std::vector<Worker> *workers)
+{
+	Area *area = &index->area;
+	store::init_control(&area->control);
+	area->chunks.reserve(1 << 17);
+	for (Worker &w : *workers)
+	{
+		w.area = area;
+		w.hooks = {&w, hook_map, hook_grow, hook_lock, hook_unlock};
+		w.store.init(&index->space, &index->shape, &area->control, &w.hooks, 2);
+	}
+	std::atomic<uint32_t> next{0};
+	auto start = Clock::now();
+	test::BulkArea bulk(index->space, index->shape, o.efc, base.n, o.threads);
+	auto sink = [&](uint32_t page, bool, const uint8_t *content, size_t bytes)
+	{
+		{
+			std::lock_guard<std::mutex> guard(area->grow_lock);
+			while (area->control.chunks.load() <= page / store::kChunkPages)
+			{
+				area->chunks.push_back((uint8_t *) aligned_alloc(4096, store::kChunkBytes));
+				area->control.chunks.store(area->control.chunks.load() + 1);
+			}
+		}
+		uint8_t *to = area->chunks[page / store::kChunkPages] +
+					  (size_t) (page % store::kChunkPages) * OMENDB_PAGE_SIZE;
+		memcpy(to + OMENDB_PAGE_HEADER, content, bytes);
+	};
+	auto load = [&](graph::Bulk *b, uint32_t)
+	{
+		std::vector<float> t(index->space.dim);
+		for (uint32_t first = next.fetch_add(64); first < base.n; first = next.fetch_add(64))
+		{
+			for (uint32_t i = first; i < std::min(first + 64, base.n); i++)
+			{
+				float excess;
+				if (!quant::transform_row(index->space, base.row(i), t.data(), &excess))
+					continue;
+				b->add_row(t.data(), excess, {{(uint16_t) (i >> 16), (uint16_t) i, 1}, i, 0});
+			}
+		}
+	};
+	bulk.run(std::vector<const Memory *>(o.threads, &kMalloc), 2, sink, load);
+	const graph::BulkShared &s = bulk.shared();
+	area->control.entry.store((uint64_t) s.entry.level << 32 | s.entry.address);
+	area->control.root.store(s.root);
+	area->control.nodes.store(s.nodes.load());
+	area->control.next_page.store(s.pages);
+	printf("%.0f bytes of working memory a row\n", (double) bulk.bytes() / base.n);
+	return seconds_since(start);
+}
+
 struct Searcher
 {
 	graph::Pool pool;
@@ -497,7 +554,8 @@ main(int argc, char **argv)
 		   index.shape.slot_bytes);
 	std::vector<Worker> workers(o.threads);
 	double cpu = cpu_seconds(CLOCK_PROCESS_CPUTIME_ID);
-	double spent = build(&index, base, o, &workers);
+	double spent = o.builder == "bulk" ? build_bulk(&index, base, o, &workers)
+									   : build(&index, base, o, &workers);
 	cpu = cpu_seconds(CLOCK_PROCESS_CPUTIME_ID) - cpu;
 	printf("built in %.2f s, %.0f rows/s, %.1f us of CPU a row, %lu nodes, %u pages\n", spent,
 		   base.n / spent, cpu / base.n * 1e6, (unsigned long) index.area.control.nodes.load(),

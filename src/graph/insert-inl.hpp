@@ -37,22 +37,6 @@ max_protected(uint32_t max_links)
 	return max_links / 2;
 }
 
-/* A level for a row, by a hash of its TID: the same table gives the same levels. */
-inline uint32_t
-level_for(uint64_t seed, const Tid &tid)
-{
-	uint64_t key = (uint64_t) tid.block_high << 32 | (uint64_t) tid.block_low << 16 | tid.offset;
-	uint64_t h = mix64(seed ^ mix64(key + 0x9E3779B97F4A7C15u));
-	uint32_t level = 0;
-
-	while (level < OMENDB_MAX_LEVEL && h % OMENDB_LEVEL_FANOUT == 0)
-	{
-		h /= OMENDB_LEVEL_FANOUT;
-		level++;
-	}
-	return level;
-}
-
 /* Occupied lanes and protected lanes of a list. */
 struct ListState
 {
@@ -233,18 +217,39 @@ public:
 			store_->lock_entry();
 			entry = store_->entry();
 		}
-		OmendbStatus status = find_neighbours(entry, level);
+		OmendbStatus status = find_neighbours(entry, level, 0);
 		if (status == OMENDB_OK && !join_equal_node())
-			link_levels(entry, level);
+			link_levels(entry, level, 0, kNoAddress);
 		if (locked)
 			store_->unlock_entry();
 		return status;
 	}
 
-private:
-	/* Step 1: candidates on every level the node will be on. */
+	/*
+	 * Insert a stored vector on the levels 1 to `level` of a store that has no
+	 * level 0. down: its record there. One process only.
+	 */
 	OmendbStatus
-	find_neighbours(EntryPoint entry, uint32_t level)
+	insert_above(const uint8_t *stored, const quant::StoredMeta &meta, uint32_t level, Address down)
+	{
+		const quant::Space &space = store_->space();
+		memcpy(m_->stored, stored, quant::stored_bytes(space.storage, space.dim));
+		meta_ = meta;
+		quant::load_vector(space, m_->stored, meta_.scale, m_->own);
+		quant::prepare_row_query(space, m_->own, m_->query_memory, &query_);
+		store_->set_row(m_->stored, meta_);
+
+		EntryPoint entry = store_->entry();
+		OmendbStatus status = find_neighbours(entry, level, 1);
+		if (status == OMENDB_OK)
+			link_levels(entry, level, 1, down);
+		return status;
+	}
+
+private:
+	/* Step 1: candidates on every level the node will be on, down to `lowest`. */
+	OmendbStatus
+	find_neighbours(EntryPoint entry, uint32_t level, uint32_t lowest)
 	{
 		Array<Candidate> *starts = &m_->starts;
 
@@ -258,7 +263,7 @@ private:
 		for (uint32_t l = first; status == OMENDB_OK; l--)
 		{
 			status = search_level(*store_, m_->pool, query_, l, ef_, starts, &m_->found[l]);
-			if (status != OMENDB_OK || l == 0)
+			if (status != OMENDB_OK || l == lowest)
 				break;
 			if (!step_down(m_->found[l], starts))
 				return OMENDB_NO_MEMORY;
@@ -289,11 +294,9 @@ private:
 
 	/* Steps 3 to 6. */
 	void
-	link_levels(EntryPoint entry, uint32_t level)
+	link_levels(EntryPoint entry, uint32_t level, uint32_t lowest, Address below)
 	{
-		Address below = kNoAddress;
-
-		for (uint32_t l = 0; l <= level; l++)
+		for (uint32_t l = lowest; l <= level; l++)
 		{
 			size_t options = gather_options(l);
 			size_t limit = pruned_links(store_->shape().max_links);
@@ -307,6 +310,16 @@ private:
 		}
 		if (entry.address == kNoAddress || level > entry.level)
 			store_->set_entry(EntryPoint{below, level});
+	}
+
+	Option
+	option_for(float distance, Address address, const uint8_t *record, uint32_t lane, bool keep)
+	{
+		const RecordHeader *h = header(record);
+
+		return Option{distance, address,     vector_of(store_->shape(), record),
+					  h->scale, h->self_dot, lane,
+					  keep,     false,       Pick::None};
 	}
 
 	/* The candidates of a level as options, nearest first; at most ef of them. */
@@ -325,7 +338,7 @@ private:
 			if (record == nullptr)
 				continue;
 			m_->options[n++] =
-				Option{found[i].distance, found[i].address, record, kNoLane, false, Pick::None};
+				option_for(found[i].distance, found[i].address, record, kNoLane, false);
 		}
 		return n;
 	}
@@ -352,10 +365,9 @@ private:
 			const Option &option = m_->options[i];
 			if (option.pick == Pick::None)
 				continue;
-			quant::load_vector(space, vector_of(shape, option.record), header(option.record)->scale,
-							   m_->other);
+			quant::load_vector(space, option.vector, option.scale, m_->other);
 			quant::encode_lane(space, m_->other, m_->own, &m_->code);
-			Link link{option.address, option.distance, option.record, false,
+			Link link{option.address, option.distance, nullptr, false,
 					  option.pick == Pick::Diverse};
 			put_link(space, shape, record, lane++, link, m_->code);
 		}
@@ -515,13 +527,12 @@ private:
 		{
 			const uint8_t *other = store_->record(links[lane]);
 			if (other != nullptr)
-				options[n++] = Option{0, links[lane], other, lane, get_bit(mask, lane), Pick::None};
+				options[n++] = option_for(record_distance(space, shape, record, other), links[lane],
+										  other, lane, get_bit(mask, lane));
 			else if (!get_bit(mask, lane))
 				drop_link(space, shape, record, lane);
 		}
-		owner_distances(record, options, n);
-		options[n++] =
-			Option{link.distance, link.address, link.record, kNoLane, link.keep, Pick::None};
+		options[n++] = option_for(link.distance, link.address, link.record, kNoLane, link.keep);
 		std::sort(options, options + n,
 				  [](const Option &a, const Option &b) {
 					  return a.distance != b.distance ? a.distance < b.distance
@@ -529,16 +540,6 @@ private:
 				  });
 		select_neighbours(space, shape, options, n, pruned_links(shape.max_links));
 		return apply_selection(record, options, n, link);
-	}
-
-	void
-	owner_distances(const uint8_t *record, Option *options, size_t n)
-	{
-		const quant::Space &space = store_->space();
-		const Shape &shape = store_->shape();
-
-		for (size_t i = 0; i < n; i++)
-			options[i].distance = record_distance(space, shape, record, options[i].record);
 	}
 
 	bool

@@ -22,6 +22,7 @@
 #include <string.h>
 
 #include "base/limits.h"
+#include "base/random.hpp"
 #include "quant/code.hpp"
 
 namespace omendb::graph
@@ -68,6 +69,42 @@ struct Tid
 };
 
 constexpr uint32_t kInlineTids = 2;
+
+/*
+ * TIDs of equal vectors beyond those in the record, on an overflow page. A part
+ * belongs to the level-0 record `owner` with that generation, else it is stale
+ * or free. Parts of a node are a chain, newest first.
+ */
+constexpr uint32_t kPartTids = 19;
+
+struct TidPart
+{
+	uint32_t owner; /* kNoAddress when free */
+	uint32_t next;  /* older part or kNoAddress */
+	uint16_t generation;
+	uint16_t count;
+	Tid tids[kPartTids];
+	uint16_t unused[5]; /* 0 */
+};
+
+constexpr uint32_t kPartsPerPage = 60;
+static_assert(sizeof(TidPart) == 136, "on disk");
+
+/* A level for a row, by a hash of its TID: the same table gives the same levels. */
+inline uint32_t
+level_for(uint64_t seed, const Tid &tid)
+{
+	uint64_t key = (uint64_t) tid.block_high << 32 | (uint64_t) tid.block_low << 16 | tid.offset;
+	uint64_t h = mix64(seed ^ mix64(key + 0x9E3779B97F4A7C15u));
+	uint32_t level = 0;
+
+	while (level < OMENDB_MAX_LEVEL && h % OMENDB_LEVEL_FANOUT == 0)
+	{
+		h /= OMENDB_LEVEL_FANOUT;
+		level++;
+	}
+	return level;
+}
 
 /* Flags of a record. */
 constexpr uint8_t kFlagUniform = 1; /* every TID's vector has the same bytes (by hash) */

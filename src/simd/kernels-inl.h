@@ -54,6 +54,7 @@ const OmendbKernels kTable = {
 	tile_pack,
 	tile_dots,
 	tile_near,
+	tile_minima,
 };
 
 } // namespace omendb::simd::OMENDB_SIMD_ISA

@@ -10,7 +10,7 @@
  *    bound of quant/bounds.cpp covers that): |error| <= (n/16 + 8) u S, where
  *    u = 2^-24 and S is the sum of the absolute values of the terms;
  *  - what ends in stored bytes (rotate, encode_residual, f32_to_f16,
- *    quantize_i8) or decides a graph (tile_near) is bit-identical under every
+ *    quantize_i8) or decides a graph (tile_near, tile_minima) is bit-identical under every
  *    instruction set: 16 virtual lanes, fixed order of additions, no contraction.
  */
 #ifndef OMENDB_SIMD_KERNELS_H
@@ -162,6 +162,13 @@ extern "C"
 		size_t (*tile_near)(const int32_t *dots, size_t n, const float *scale,
 							const float *self_dot, float a_scale, float a_dot, float bound,
 							float *distances, uint16_t *indexes);
+		/*
+		 * minima[s]: the smallest of the same distances over j = s, s + 64, ... within
+		 * the first n / 64 * 64 columns, or the largest float: the k-th smallest of
+		 * them is no smaller than the k-th smallest of all. Bit-identical.
+		 */
+		void (*tile_minima)(const int32_t *dots, size_t n, const float *scale,
+							const float *self_dot, float a_scale, float a_dot, float minima[64]);
 	} OmendbKernels;
 
 	/* The table in use; the portable one until omendb_kernels_select() ran. */

@@ -87,6 +87,13 @@ store_f(float *p, VecF v)
 	OMENDB_MM(storeu_ps)(p, v);
 }
 
+/* Where x is no number, y (not on NEON). */
+OMENDB_INLINE VecF
+min_f(VecF x, VecF y)
+{
+	return OMENDB_MM(min_ps)(x, y);
+}
+
 OMENDB_INLINE VecF
 add(VecF a, VecF b)
 {

@@ -197,10 +197,16 @@ tile_dots(const int8_t *const *a, size_t na, const void *tile, size_t n, size_t 
 /* ---- the near ones ---- */
 
 /*
- * Every operation is one rounding, in this order, and none is fused: the same
- * bits everywhere. 16 at once: what compress() stores past its count, the next
- * write or the caller's spare room takes.
+ * Squared distances of one vector of columns. Every operation is one rounding,
+ * in this order, and none is fused: the same bits everywhere.
  */
+OMENDB_INLINE VecF
+tile_distances(const int32_t *dots, VecF scales, VecF selves, VecF twice, VecF own)
+{
+	return sub(add(own, selves), mul(mul(twice, scales), to_float(load_i(dots))));
+}
+
+/* 16 at once: what compress() stores past its count, the next write or the caller's room takes. */
 static size_t
 tile_near(const int32_t *dots, size_t n, const float *scale, const float *self_dot, float a_scale,
 		  float a_dot, float bound, float *distances, uint16_t *indexes)
@@ -214,8 +220,7 @@ tile_near(const int32_t *dots, size_t n, const float *scale, const float *self_d
 		const bool whole = left >= kWidth;
 		const VecF scales = whole ? load_f(scale + i) : load_f_partial(scale + i, left);
 		const VecF selves = whole ? load_f(self_dot + i) : load_f_partial(self_dot + i, left);
-		const VecF product = mul(mul(twice, scales), to_float(load_i(dots + i)));
-		const VecF d = sub(add(own, selves), product);
+		const VecF d = tile_distances(dots + i, scales, selves, twice, own);
 		uint32_t mask = less_mask(d, limit);
 
 		if (!whole)
@@ -223,6 +228,25 @@ tile_near(const int32_t *dots, size_t n, const float *scale, const float *self_d
 		found += compress(d, i, mask, distances + found, indexes + found);
 	}
 	return found;
+}
+
+/* The columns past the last whole 64 are left out: they can only make a minimum smaller. */
+static void
+tile_minima(const int32_t *dots, size_t n, const float *scale, const float *self_dot, float a_scale,
+			float a_dot, float minima[64])
+{
+	const VecF twice = set_f(2.0f * a_scale), own = set_f(a_dot);
+
+	for (size_t s = 0; s < 64; s += kWidth)
+	{
+		VecF least = set_f(3.402823466e38f);
+
+		for (size_t i = s; i + (64 - s) <= n; i += 64)
+			least =
+				min_f(tile_distances(dots + i, load_f(scale + i), load_f(self_dot + i), twice, own),
+					  least);
+		store_f(minima + s, least);
+	}
 }
 
 } // namespace omendb::simd::OMENDB_SIMD_ISA

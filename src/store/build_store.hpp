@@ -10,10 +10,9 @@
 #ifndef OMENDB_STORE_BUILD_STORE_HPP
 #define OMENDB_STORE_BUILD_STORE_HPP
 
-#include <sched.h>
-
 #include <atomic>
 
+#include "base/spin.hpp"
 #include "graph/insert-inl.hpp"
 #include "store/layout.h"
 
@@ -59,17 +58,6 @@ struct BuildHooks
 	void (*lock_entry)(void *context);
 	void (*unlock_entry)(void *context);
 };
-
-/* Tell the processor that this is a wait. */
-inline void
-relax()
-{
-#if defined(__x86_64__)
-	__builtin_ia32_pause();
-#elif defined(__aarch64__)
-	__asm__ __volatile__("yield");
-#endif
-}
 
 class BuildStore
 {
@@ -197,24 +185,14 @@ public:
 	begin_write(graph::Address a)
 	{
 		uint8_t *p = record_at(a);
-		uint8_t *lock = &graph::header(p)->lock;
-		for (uint32_t spins = 0; __atomic_exchange_n(lock, 1, __ATOMIC_ACQUIRE) != 0;)
-		{
-			while (__atomic_load_n(lock, __ATOMIC_RELAXED) != 0)
-			{
-				if (++spins % 128 == 0)
-					sched_yield();
-				else
-					relax();
-			}
-		}
+		spin_lock(&graph::header(p)->lock);
 		return p;
 	}
 
 	void
 	end_write(graph::Address a)
 	{
-		__atomic_store_n(&graph::header(record_at(a))->lock, 0, __ATOMIC_RELEASE);
+		spin_unlock(&graph::header(record_at(a))->lock);
 	}
 
 	/*

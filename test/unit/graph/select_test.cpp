@@ -67,6 +67,16 @@ struct SelectTest : testing::TestWithParam<int>
 		return sum;
 	}
 
+	Option
+	option(float distance, uint32_t i, bool keep, Pick pick)
+	{
+		const RecordHeader *h = header(records[i].data());
+
+		return Option{distance, i,           vector_of(shape, records[i].data()),
+					  h->scale, h->self_dot, kNoLane,
+					  keep,     false,       pick};
+	}
+
 	/* Options 1 .. n for the owner 0, sorted by distance, some protected. */
 	std::vector<Option>
 	make_options(size_t n, size_t kept, uint32_t spread)
@@ -78,8 +88,7 @@ struct SelectTest : testing::TestWithParam<int>
 		for (size_t i = 0; i <= n; i++)
 			add_record(spread);
 		for (size_t i = 1; i <= n; i++)
-			options.push_back(Option{(float) distance(0, i), (Address) i, records[i].data(),
-									 kNoLane, i <= kept, Pick::Fill});
+			options.push_back(option((float) distance(0, i), (Address) i, i <= kept, Pick::Fill));
 		std::sort(options.begin(), options.end(),
 				  [](const Option &a, const Option &b) {
 					  return a.distance != b.distance ? a.distance < b.distance
@@ -103,8 +112,9 @@ struct SelectTest : testing::TestWithParam<int>
 		{
 			bool free = chosen.size() + waiting < limit;
 			for (size_t c : chosen)
-				free = free && distance(options[i].address, options[c].address) >=
-								   (int) options[i].distance;
+				free = free && (float) distance(options[i].address, options[c].address) *
+									   occlusion(shape.max_links) >=
+								   options[i].distance;
 			waiting -= options[i].keep;
 			if (options[i].keep || free)
 			{
@@ -172,12 +182,7 @@ TEST_P(SelectTest, ALineHasOneDiverseNeighbour)
 					quant::StoredMeta{1, (float) (i * i), 0}, stored.data());
 	}
 	for (size_t i = 0; i < 5; i++)
-		options[i] = Option{(float) ((i + 1) * (i + 1)),
-							(Address) (i + 1),
-							records[i + 1].data(),
-							kNoLane,
-							i == 4,
-							Pick::None};
+		options[i] = option((float) ((i + 1) * (i + 1)), (Address) (i + 1), i == 4, Pick::None);
 	EXPECT_EQ(select_neighbours(index.space(), shape, options.data(), 5, 3), 3u);
 	Pick wanted[] = {Pick::Diverse, Pick::Fill, Pick::None, Pick::None, Pick::Diverse};
 	for (size_t i = 0; i < 5; i++)

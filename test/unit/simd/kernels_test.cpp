@@ -612,6 +612,40 @@ TEST_P(KernelsTest, TileNear)
 		}
 }
 
+TEST_P(KernelsTest, TileMinima)
+{
+	std::mt19937 generator(19);
+
+	for (size_t n = 0; n <= 600; n += n < 130 ? 1 : 29)
+	{
+		const size_t room = (n + 15) / 16 * 16 + 1;
+		std::vector<int32_t> dots(room);
+		std::vector<float> scale(room), self(room);
+		std::vector<float> expected(64, 3.402823466e38f);
+		const float a_scale = 0.0173f, a_dot = 311.7f;
+
+		for (size_t j = 0; j < room; j++)
+		{
+			dots[j] = static_cast<int32_t>(generator() % 530000000) - 265000000;
+			scale[j] = 1e-4f * static_cast<float>(1 + generator() % 1000);
+			self[j] = static_cast<float>(generator() % 100000) * 0.37f;
+		}
+		for (size_t j = 0; j < n / 64 * 64; j++)
+		{
+			const float product = 2.0f * a_scale * scale[j] * static_cast<float>(dots[j]);
+			float d = a_dot + self[j];
+			d -= product;
+			expected[j % 64] = std::min(expected[j % 64], d);
+		}
+		Unaligned<int32_t> p(dots, 3);
+		Unaligned<float> ps(scale, 1), pd(self, 2), found(std::vector<float>(64), 5);
+		k->tile_minima(p.get(), n, ps.get(), pd.get(), a_scale, a_dot, found.get());
+		const std::vector<float> all_found = found.copy();
+		for (size_t s = 0; s < 64; s++)
+			ASSERT_EQ(bits_of(all_found[s]), bits_of(expected[s])) << n;
+	}
+}
+
 /* ---- conversions ---- */
 
 TEST_P(KernelsTest, AllHalves)

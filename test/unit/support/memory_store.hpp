@@ -24,6 +24,7 @@
 
 #include "graph/verify-inl.hpp"
 #include "store/build_store.hpp"
+#include "support/bulk_area.hpp"
 
 namespace omendb::test
 {
@@ -466,6 +467,47 @@ public:
 			thread.join();
 	}
 
+	/*
+	 * The same rows by the bulk builder, in as many threads as there are workers.
+	 * ordered: the first worker loads all of them.
+	 */
+	OmendbStatus
+	bulk_all(uint64_t expected_rows, bool ordered = false)
+	{
+		BulkArea bulk(space_, shape_, options_.ef_construction, expected_rows, options_.workers);
+		std::atomic<uint32_t> next{0};
+		std::vector<const Memory *> memory;
+		for (std::unique_ptr<Worker> &w : workers_)
+			memory.push_back(w->memory.get());
+		auto load = [&](graph::Bulk *b, uint32_t by)
+		{
+			if (ordered && by > 0)
+				return;
+			for (uint32_t i = next.fetch_add(1); i < base_->n; i = next.fetch_add(1))
+			{
+				float *t = worker(by)->transformed.data();
+				float excess;
+				if (quant::transform_row(space_, base_->row(i), t, &excess))
+					b->add_row(t, excess, {tid_of(i), hash_of(*base_, i), 0});
+			}
+		};
+		auto sink = [&](uint32_t page, bool parts, const uint8_t *content, size_t bytes)
+		{
+			take_page(page, parts, content, bytes);
+		};
+		OmendbStatus status = bulk.run(memory, kFirstBlock, sink, load);
+		if (status != OMENDB_OK)
+			return status;
+		const graph::BulkShared &shared = bulk.shared();
+		area_.control.entry.store((uint64_t) shared.entry.level << 32 | shared.entry.address);
+		area_.control.root.store(shared.root);
+		area_.control.nodes.store(shared.nodes.load());
+		area_.control.next_page.store(shared.pages);
+		if (bulk.pages != shared.pages || bulk.pages_written != shared.pages)
+			abort();
+		return OMENDB_OK;
+	}
+
 	/* ---- afterwards, nothing being inserted ---- */
 
 	EnumerableStore
@@ -611,6 +653,28 @@ public:
 	}
 
 private:
+	/* A page of the bulk builder becomes one of the area. */
+	void
+	take_page(uint32_t page, bool parts, const uint8_t *content, size_t bytes)
+	{
+		OmendbPageSpecial special = {};
+		std::lock_guard<std::mutex> guard(area_.lock);
+
+		while (area_.chunks.size() <= page / store::kChunkPages)
+		{
+			area_.chunks.emplace_back(std::make_unique<uint8_t[]>(store::kChunkBytes + 16));
+			memset(area_.chunks.back().get(), 0, store::kChunkBytes + 16);
+			area_.control.chunks.store((uint32_t) area_.chunks.size());
+		}
+		uint8_t *to = area_.chunks[page / store::kChunkPages].get() + 8 +
+					  (size_t) (page % store::kChunkPages) * OMENDB_PAGE_SIZE;
+		memcpy(to + OMENDB_PAGE_HEADER, content, bytes);
+		special.kind = parts ? OMENDB_PAGE_OVERFLOW : OMENDB_PAGE_GRAPH;
+		special.slots = parts ? OMENDB_PARTS_PER_PAGE : (uint16_t) shape_.slots;
+		special.page_id = OMENDB_PAGE_ID;
+		memcpy(to + OMENDB_PAGE_SIZE - sizeof(special), &special, sizeof(special));
+	}
+
 	void
 	make_space()
 	{

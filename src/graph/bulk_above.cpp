@@ -1,0 +1,94 @@
+/*
+ * bulk_above.cpp - the levels above level 0, by insertion: a node in 32.
+ */
+#include "graph/bulk.hpp"
+
+namespace omendb::graph
+{
+
+/* Whoever is to insert above: the one that begins, and the one that grows the tree. */
+bool
+Bulk::start_above()
+{
+	see(kBulkAbove);
+	above_store_.init(space_, shape_, shared_, &views_[kBulkAbove], first_block_);
+	inserter_.init(&above_store_, &above_memory_, candidates_);
+	return above_memory_.allocate(*space_, memory_);
+}
+
+/* One participant, beside the others' leaves. Where the nodes are on level 0 is not known yet. */
+bool
+Bulk::insert_above()
+{
+	Array<uint32_t> *order = &s_.stack;
+
+	if (!start_above())
+		return false;
+	order->size = 0;
+	for (uint32_t i = 0; i < shared_->points; i++)
+	{
+		if (i % 1024 == 0)
+			hooks_->poll(hooks_->context);
+		if (level_for(space_->seed, row_at(point_at(i)->row)->tid) > 0 && !order->push(i))
+			return false;
+	}
+	/* Rows may come sorted: insertion by chance. */
+	std::sort(order->data, order->data + order->size,
+			  [](uint32_t a, uint32_t b) { return mix64(a) < mix64(b); });
+	for (size_t i = 0; i < order->size; i++)
+	{
+		hooks_->poll(hooks_->context);
+		if (!promote((*order)[i]))
+			return false;
+	}
+	return true;
+}
+
+/* The point gets its nodes above, on level 1 at least. */
+bool
+Bulk::promote(uint32_t index)
+{
+	BulkRow *row = row_at(point_at(index)->row);
+	uint32_t level = level_for(space_->seed, row->tid);
+	quant::StoredMeta meta = {row->scale, row->self_dot, bits_float(row->residual)};
+
+	if (row->above != kNoAddress)
+		return true;
+	if (level == 0)
+		level = 1;
+	uint32_t last = (shared_->above + level - 1) / shape_->slots;
+	if (last >= shared_->above_pages)
+	{
+		need(kBulkAbove, last + 1);
+		for (; shared_->above_pages <= last; shared_->above_pages++)
+			memset(views_[kBulkAbove].at(shared_->above_pages), 0, kPageContent);
+	}
+	uint32_t at = shared_->above;
+	if (inserter_.insert_above(stored_of(row), meta, level, kNoAddress) != OMENDB_OK)
+		return false;
+	row->above =
+		make_address(first_block_ + shared_->above_page + at / shape_->slots, at % shape_->slots);
+	return true;
+}
+
+/* One participant, all being placed: where the nodes are on level 0, and how many pages there are.
+ */
+void
+Bulk::finish_above()
+{
+	shared_->root = address_of(point_at(ordered(0)));
+	shared_->pages = shared_->above_page + shared_->above_pages;
+	if (shared_->entry.address == kNoAddress)
+		shared_->entry = {shared_->root, 0};
+	for (uint32_t i = 0; i < shared_->points; i++)
+	{
+		const BulkPoint *point = point_at(i);
+		Address above = row_at(point->row)->above;
+		if (i % 1024 == 0)
+			hooks_->poll(hooks_->context);
+		if (above != kNoAddress)
+			header(above_store_.new_record(above))->down = address_of(point);
+	}
+}
+
+} // namespace omendb::graph
