@@ -307,17 +307,13 @@ tile_step(VecI sum, VecI column, VecI word)
 OMENDB_INLINE size_t
 compress(VecF values, size_t first, uint32_t mask, float *out, uint16_t *numbers)
 {
-	if (mask != 0)
-	{
-		const __mmask16 m = static_cast<__mmask16>(mask);
-		const VecI lanes = _mm512_add_epi32(
-			_mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15),
-			_mm512_set1_epi32(static_cast<int32_t>(first)));
+	const __mmask16 m = static_cast<__mmask16>(mask);
+	const VecI lanes =
+		_mm512_add_epi32(_mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15),
+						 _mm512_set1_epi32(static_cast<int32_t>(first)));
 
-		_mm512_storeu_ps(out, _mm512_maskz_compress_ps(m, values));
-		simde_mm256_storeu_si256(numbers,
-								 _mm512_cvtepi32_epi16(_mm512_maskz_compress_epi32(m, lanes)));
-	}
+	_mm512_storeu_ps(out, _mm512_maskz_compress_ps(m, values));
+	simde_mm256_storeu_si256(numbers, _mm512_cvtepi32_epi16(_mm512_maskz_compress_epi32(m, lanes)));
 	return static_cast<size_t>(__builtin_popcount(mask));
 }
 

@@ -413,8 +413,10 @@ compress(VecF values, size_t first, uint32_t mask, float *out, uint16_t *numbers
 	{
 		const uint32_t i = static_cast<uint32_t>(__builtin_ctz(mask));
 
-		out[count] = lanes[i];
-		numbers[count] = static_cast<uint16_t>(first + i);
+		const uint16_t number = static_cast<uint16_t>(first + i);
+
+		__builtin_memcpy(out + count, lanes + i, sizeof(float));
+		__builtin_memcpy(numbers + count, &number, sizeof(number));
 	}
 	return count;
 }

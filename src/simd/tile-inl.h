@@ -196,35 +196,75 @@ tile_dots(const int8_t *const *a, size_t na, const void *tile, size_t n, size_t 
 
 /* ---- the near ones ---- */
 
-/*
- * Squared distances of one vector of columns. Every operation is one rounding,
- * in this order, and none is fused: the same bits everywhere.
- */
-OMENDB_INLINE VecF
-tile_distances(const int32_t *dots, VecF scales, VecF selves, VecF twice, VecF own)
+/* What the distances from one row to others are made of. */
+struct NearSource
 {
-	return sub(add(own, selves), mul(mul(twice, scales), to_float(load_i(dots))));
-}
+	const int32_t *dots;
+	const float *scale, *self_dot;
+	VecF twice, own; /* 2 a_scale, a_dot */
 
-/* 16 at once: what compress() stores past its count, the next write or the caller's room takes. */
+	/* Every operation is one rounding, and none is fused: the same bits everywhere. */
+	OMENDB_INLINE_MEMBER VecF
+	distance(VecF scales, VecF selves, size_t i) const
+	{
+		const VecF product = mul(mul(twice, scales), to_float(load_i(dots + i)));
+
+		return sub(add(own, selves), product);
+	}
+
+	OMENDB_INLINE_MEMBER VecF
+	load(size_t i) const
+	{
+		return distance(load_f(scale + i), load_f(self_dot + i), i);
+	}
+
+	OMENDB_INLINE_MEMBER VecF
+	load_partial(size_t i, size_t n) const
+	{
+		return distance(load_f_partial(scale + i, n), load_f_partial(self_dot + i, n), i);
+	}
+};
+
+/*
+ * Four vectors share a branch: one for each would be mispredicted about as often
+ * as there is something to find.
+ */
 static size_t
 tile_near(const int32_t *dots, size_t n, const float *scale, const float *self_dot, float a_scale,
 		  float a_dot, float bound, float *distances, uint16_t *indexes)
 {
-	const VecF twice = set_f(2.0f * a_scale), own = set_f(a_dot), limit = set_f(bound);
-	size_t found = 0;
+	const NearSource source = {dots, scale, self_dot, set_f(2.0f * a_scale), set_f(a_dot)};
+	const VecF limit = set_f(bound);
+	size_t found = 0, i = 0;
 
-	for (size_t i = 0; i < n; i += kWidth)
+	for (; i + 4 * kWidth <= n; i += 4 * kWidth)
 	{
-		const size_t left = n - i;
-		const bool whole = left >= kWidth;
-		const VecF scales = whole ? load_f(scale + i) : load_f_partial(scale + i, left);
-		const VecF selves = whole ? load_f(self_dot + i) : load_f_partial(self_dot + i, left);
-		const VecF d = tile_distances(dots + i, scales, selves, twice, own);
-		uint32_t mask = less_mask(d, limit);
+		VecF d[4];
+		uint32_t masks[4];
 
-		if (!whole)
-			mask &= (1u << left) - 1;
+#pragma GCC unroll 4
+		for (size_t v = 0; v < 4; v++)
+		{
+			d[v] = source.load(i + v * kWidth);
+			masks[v] = less_mask(d[v], limit);
+		}
+		if ((masks[0] | masks[1] | masks[2] | masks[3]) == 0)
+			continue;
+#pragma GCC unroll 4
+		for (size_t v = 0; v < 4; v++)
+			found += compress(d[v], i + v * kWidth, masks[v], distances + found, indexes + found);
+	}
+	for (; i + kWidth <= n; i += kWidth)
+	{
+		const VecF d = source.load(i);
+
+		found += compress(d, i, less_mask(d, limit), distances + found, indexes + found);
+	}
+	if (i < n)
+	{
+		const VecF d = source.load_partial(i, n - i);
+		const uint32_t mask = less_mask(d, limit) & ((1u << (n - i)) - 1);
+
 		found += compress(d, i, mask, distances + found, indexes + found);
 	}
 	return found;
@@ -235,16 +275,14 @@ static void
 tile_minima(const int32_t *dots, size_t n, const float *scale, const float *self_dot, float a_scale,
 			float a_dot, float minima[64])
 {
-	const VecF twice = set_f(2.0f * a_scale), own = set_f(a_dot);
+	const NearSource source = {dots, scale, self_dot, set_f(2.0f * a_scale), set_f(a_dot)};
 
 	for (size_t s = 0; s < 64; s += kWidth)
 	{
 		VecF least = set_f(3.402823466e38f);
 
 		for (size_t i = s; i + (64 - s) <= n; i += 64)
-			least =
-				min_f(tile_distances(dots + i, load_f(scale + i), load_f(self_dot + i), twice, own),
-					  least);
+			least = min_f(source.load(i), least);
 		store_f(minima + s, least);
 	}
 }
