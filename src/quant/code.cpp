@@ -119,32 +119,6 @@ lane_byte(uint32_t lane)
 	return t < 8 ? 2 * t : 2 * (t - 8) + 1;
 }
 
-/*
- * codes: at the lane's byte of the first column. Two columns per plane byte;
- * all loads of a step come before its stores, which the compiler cannot know
- * to be apart. bytes is even, as code dimensions are a multiple of 16.
- */
-template <uint32_t Shift>
-OMENDB_TORN_WRITES_ARE_FINE inline void
-write_nibbles(uint8_t *codes, const uint8_t *plane, uint32_t bytes)
-{
-	constexpr uint32_t kKept = 0xF0 >> Shift;
-
-	for (uint32_t i = 0; i < bytes; i += 2, codes += 64)
-	{
-		uint32_t bits = plane[i] | (uint32_t) plane[i + 1] << 8;
-		uint32_t c0 = codes[0] & kKept;
-		uint32_t c1 = codes[16] & kKept;
-		uint32_t c2 = codes[32] & kKept;
-		uint32_t c3 = codes[48] & kKept;
-
-		codes[0] = (uint8_t) (c0 | (bits & 0xF) << Shift);
-		codes[16] = (uint8_t) (c1 | (bits >> 4 & 0xF) << Shift);
-		codes[32] = (uint8_t) (c2 | (bits >> 8 & 0xF) << Shift);
-		codes[48] = (uint8_t) (c3 | (bits >> 12 & 0xF) << Shift);
-	}
-}
-
 void
 read_nibbles(const uint8_t *codes, uint8_t *plane, uint32_t bytes, uint32_t shift)
 {
@@ -157,6 +131,65 @@ clamp(double x, double limit)
 {
 	return x > limit ? limit : (x < -limit ? -limit : x);
 }
+
+/* The factors of a code, rounded to what a lane holds. */
+inline void
+make_factors(bool wide, const OmendbResidualSums &sums, float *add_factor, float *mul_factor)
+{
+	/*
+	 * |r|^2 runs over all dimensions and <z,r> over those of the code, so this
+	 * is unbiased for truncated codes without a further factor.
+	 */
+	double exact = 0;
+
+	if (sums.z_dot_r > 0)
+		exact = clamp(2.0 * (double) sums.n2 / (double) sums.z_dot_r, kLargestMul);
+
+	float mul = (float) exact;
+
+	if (!wide)
+		mul = float_of(bf16_bits(mul));
+
+	/*
+	 * add is made with mul as stored: then the rounding of mul scales <r, q - c>
+	 * only, not the much larger <r, c>, which would not cancel.
+	 */
+	double add = (double) sums.n2 + (double) mul * (double) sums.z_dot_c;
+
+	/* Not a number: only from a damaged vector. No estimate is as good as any. */
+	if (!(add == add) || !(mul >= 0))
+	{
+		mul = 0;
+		add = 0;
+	}
+	*mul_factor = mul;
+	*add_factor = (float) clamp(add, kLargestAdd);
+	if (!wide)
+		*add_factor = float_of(bf16_bits(*add_factor));
+}
+
+OmendbElement
+element_of(Storage storage)
+{
+	return storage == Storage::Int8   ? OMENDB_INT8
+		   : storage == Storage::Half ? OMENDB_FLOAT16
+									  : OMENDB_FLOAT32;
+}
+
+/* Plain stores: for a block that nobody reads yet. */
+template <typename T>
+inline void
+put_factors(uint8_t *block, uint32_t lane, float add, float mul)
+{
+	constexpr uint32_t kShift = sizeof(T) == 2 ? 16 : 0;
+	const T a = (T) (bits_of(add) >> kShift), m = (T) (bits_of(mul) >> kShift);
+
+	memcpy(block + lane * sizeof(T), &a, sizeof(T));
+	memcpy(block + (OMENDB_LANES + lane) * sizeof(T), &m, sizeof(T));
+}
+
+/* 32 lanes of codes: no record in a page has longer ones. */
+constexpr uint32_t kMaxLaneBytes = 256;
 
 } // namespace
 
@@ -185,35 +218,7 @@ encode_lane(const Space &space, const float *o, const float *c, LaneCode *code)
 
 	space.kernels->encode_residual(o, c, space.dim, space.code_dim, space.code_bits, code->planes,
 								   &sums);
-
-	/*
-	 * |r|^2 runs over all dimensions and <z,r> over those of the code, so this
-	 * is unbiased for truncated codes without a further factor.
-	 */
-	double mul = 0;
-
-	if (sums.z_dot_r > 0)
-		mul = clamp(2.0 * (double) sums.n2 / (double) sums.z_dot_r, kLargestMul);
-
-	/*
-	 * add is made with mul as stored: then the rounding of mul scales <r, q - c>
-	 * only, not the much larger <r, c>, which would not cancel.
-	 */
-	code->mul = (float) mul;
-	if (!factors_are_wide(space))
-		code->mul = float_of(bf16_bits(code->mul));
-
-	double add = (double) sums.n2 + (double) code->mul * (double) sums.z_dot_c;
-
-	/* Not a number: only from a damaged vector. No estimate is as good as any. */
-	if (!(add == add) || !(code->mul >= 0))
-	{
-		code->mul = 0;
-		add = 0;
-	}
-	code->add = (float) clamp(add, kLargestAdd);
-	if (!factors_are_wide(space))
-		code->add = float_of(bf16_bits(code->add));
+	make_factors(factors_are_wide(space), sums, &code->add, &code->mul);
 }
 
 OMENDB_TORN_WRITES_ARE_FINE void
@@ -224,15 +229,11 @@ write_lane(const Space &space, uint8_t *block, uint32_t lane, const LaneCode &co
 	size_t width = factors / OMENDB_LANES;
 	uint32_t plane_bytes = space.code_dim / 8;
 	uint8_t *add = block + lane * width;
-	uint8_t *codes = block + 2 * factors + lane_byte(lane);
 
 	store_factor(add, wide, kInfinity);
 	store_fence();
 	/* A plane of a lane follows the one before it without a gap. */
-	if (lane < 16)
-		write_nibbles<0>(codes, code.planes, space.code_bits * plane_bytes);
-	else
-		write_nibbles<4>(codes, code.planes, space.code_bits * plane_bytes);
+	space.kernels->put_lane(block + 2 * factors, lane, code.planes, space.code_bits * plane_bytes);
 	store_factor(add + factors, wide, wide ? bits_of(code.mul) : bf16_bits(code.mul));
 	store_factor(add, wide, wide ? bits_of(code.add) : bf16_bits(code.add));
 }
@@ -255,6 +256,60 @@ clear_block(const Space &space, uint8_t *block)
 	memset(block, 0, block_bytes(space.code_dim, space.code_bits));
 	for (uint32_t lane = 0; lane < OMENDB_LANES; lane++)
 		clear_lane(space, block, lane);
+}
+
+void
+encode_block(const Space &space, const float *center, const StoredVector *neighbours, uint32_t n,
+			 uint8_t *block)
+{
+	bool wide = factors_are_wide(space);
+	size_t bytes = space.code_bits * space.code_dim / 8;
+	size_t stride = (bytes + 7) / 8 * 8;
+	const void *rows[OMENDB_LANES];
+	float scales[OMENDB_LANES];
+	OmendbResidualSums sums[OMENDB_LANES];
+	uint8_t planes[OMENDB_LANES * kMaxLaneBytes];
+	uint8_t *codes = block + 2 * factor_bytes(space.code_bits);
+
+	for (uint32_t lane = 0; lane < n; lane++)
+	{
+		rows[lane] = neighbours[lane].stored;
+		scales[lane] = neighbours[lane].scale;
+	}
+	for (uint32_t lane = n; lane < OMENDB_LANES; lane++)
+		sums[lane] = {};
+
+	if (bytes <= kMaxLaneBytes)
+	{
+		space.kernels->encode_rows(element_of(space.storage), rows, scales, n, center, space.dim,
+								   space.code_dim, space.code_bits, planes, stride, sums);
+		memset(planes + n * stride, 0, (OMENDB_LANES - n) * stride);
+		space.kernels->pack_lanes(planes, stride, bytes, codes);
+	}
+	else
+	{
+		LaneCode code;
+
+		memset(codes, 0, OMENDB_LANES * bytes);
+		for (uint32_t lane = 0; lane < n; lane++)
+		{
+			space.kernels->encode_rows(element_of(space.storage), rows + lane, scales + lane, 1,
+									   center, space.dim, space.code_dim, space.code_bits,
+									   code.planes, 0, sums + lane);
+			space.kernels->put_lane(codes, lane, code.planes, bytes);
+		}
+	}
+	for (uint32_t lane = 0; lane < OMENDB_LANES; lane++)
+	{
+		float add = float_of(kInfinity), mul = 0;
+
+		if (lane < n)
+			make_factors(wide, sums[lane], &add, &mul);
+		if (wide)
+			put_factors<uint32_t>(block, lane, add, mul);
+		else
+			put_factors<uint16_t>(block, lane, add, mul);
+	}
 }
 
 void

@@ -45,6 +45,22 @@ void write_lane(const Space &space, uint8_t *block, uint32_t lane, const LaneCod
 void clear_lane(const Space &space, uint8_t *block, uint32_t lane);
 void clear_block(const Space &space, uint8_t *block);
 
+/* A vector as a record keeps it; scale as in StoredMeta. */
+struct StoredVector
+{
+	const uint8_t *stored; /* any alignment */
+	float scale;
+};
+
+/*
+ * Write a whole block that nobody reads yet: neighbour i in lane i, n <= 32, the
+ * other lanes empty. The same bytes as clear_block() and, for each neighbour,
+ * load_vector(), encode_lane() against center and write_lane(); several times
+ * faster.
+ */
+void encode_block(const Space &space, const float *center, const StoredVector *neighbours,
+				  uint32_t n, uint8_t *block);
+
 /* The factors and planes of a lane, for checks. */
 void read_lane(const Space &space, const uint8_t *block, uint32_t lane, LaneCode *code);
 

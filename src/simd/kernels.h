@@ -9,8 +9,9 @@
  *  - distances may differ between instruction sets in the last bits (the
  *    bound of quant/bounds.cpp covers that): |error| <= (n/16 + 8) u S, where
  *    u = 2^-24 and S is the sum of the absolute values of the terms;
- *  - what ends in stored bytes (rotate, encode_residual, f32_to_f16,
- *    quantize_i8) or decides a graph (tile_near, tile_minima) is bit-identical under every
+ *  - what ends in stored bytes (rotate, encode_residual and what belongs to it,
+ *    f32_to_f16, quantize_i8) or decides a graph (tile_near, tile_minima) is bit-
+ *    identical under every
  *    instruction set: 16 virtual lanes, fixed order of additions, no contraction.
  */
 #ifndef OMENDB_SIMD_KERNELS_H
@@ -53,6 +54,14 @@ extern "C"
 		float z_dot_r; /* sum of z_i r_i over the code dimensions */
 		float z_dot_c; /* sum of z_i c_i over the code dimensions */
 	} OmendbResidualSums;
+
+	/* How the elements of a stored vector are kept. */
+	typedef enum OmendbElement
+	{
+		OMENDB_FLOAT32,
+		OMENDB_FLOAT16,
+		OMENDB_INT8
+	} OmendbElement;
 
 	typedef struct OmendbKernels
 	{
@@ -101,13 +110,29 @@ extern "C"
 		/* ---- RaBitQ, bit-identical; n and code_n multiples of 16, code_n <= n ---- */
 		/*
 		 * r = o - c. bits = 1: u_i = (r_i >= 0). bits = B > 1: u_i =
-		 * clamp(floor(r_i / step) + 2^(B-1), 0, 2^B - 1) with
+		 * clamp(floor(r_i (1 / step)) + 2^(B-1), 0, 2^B - 1) with
 		 * step = k_B |r| / sqrt(n), k = 0.996, 0.586, 0.335 for B = 2, 3, 4 (step 0
 		 * or not finite: every u_i = 2^(B-1)). planes: bits x code_n / 8 bytes, plane
 		 * b (weight 2^b) first to last, bit i of a plane LSB first.
 		 */
 		void (*encode_residual)(const float *o, const float *c, size_t n, size_t code_n,
 								uint32_t bits, uint8_t *planes, OmendbResidualSums *sums);
+		/*
+		 * The same for count rows o against one c, from their stored form: float32,
+		 * float16, or int8 with o_i = scales[row] * int8, rounded to a float. Row i
+		 * writes planes + i * stride and sums[i]. scales: only for int8.
+		 */
+		void (*encode_rows)(OmendbElement element, const void *const *rows, const float *scales,
+							size_t count, const float *c, size_t n, size_t code_n, uint32_t bits,
+							uint8_t *planes, size_t stride, OmendbResidualSums *sums);
+		/*
+		 * Into a block's codes (fastscan, below), the planes of one lane as
+		 * encode_residual() left them, bytes of them, an even number; or of all 32
+		 * lanes at once: lane s at planes + s * stride, of which whole groups of 8
+		 * bytes are read. A block is 32 * bytes bytes.
+		 */
+		void (*put_lane)(uint8_t *codes, uint32_t lane, const uint8_t *planes, size_t bytes);
+		void (*pack_lanes)(const uint8_t *planes, size_t stride, size_t bytes, uint8_t *codes);
 
 		/* ---- FastScan; columns a multiple of 4, any number of columns ---- */
 		/*

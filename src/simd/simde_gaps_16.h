@@ -317,6 +317,20 @@ compress(VecF values, size_t first, uint32_t mask, float *out, uint16_t *numbers
 	return static_cast<size_t>(__builtin_popcount(mask));
 }
 
+/* `value` in the bytes that are `key`, else 0. */
+OMENDB_INLINE VecI
+mark_bytes(VecI v, uint8_t key, uint8_t value)
+{
+	return _mm512_maskz_mov_epi8(_mm512_cmpeq_epi8_mask(v, set_u8(key)), set_u8(value));
+}
+
+/* Bits of a where the mask's are set, else of b. */
+OMENDB_INLINE VecI
+blend(VecI mask, VecI a, VecI b)
+{
+	return _mm512_ternarylogic_epi32(mask, a, b, 0xCA);
+}
+
 } // namespace omendb::simd::OMENDB_SIMD_ISA
 
 #endif

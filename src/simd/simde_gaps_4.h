@@ -421,6 +421,20 @@ compress(VecF values, size_t first, uint32_t mask, float *out, uint16_t *numbers
 	return count;
 }
 
+/* `value` in the bytes that are `key`, else 0. */
+OMENDB_INLINE VecI
+mark_bytes(VecI v, uint8_t key, uint8_t value)
+{
+	return simde_mm_and_si128(simde_mm_cmpeq_epi8(v, set_u8(key)), set_u8(value));
+}
+
+/* Bits of a where the mask's are set, else of b. */
+OMENDB_INLINE VecI
+blend(VecI mask, VecI a, VecI b)
+{
+	return simde_mm_or_si128(simde_mm_and_si128(mask, a), simde_mm_andnot_si128(mask, b));
+}
+
 } // namespace omendb::simd::OMENDB_SIMD_ISA
 
 #endif

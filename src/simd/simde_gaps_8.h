@@ -334,6 +334,20 @@ compress(VecF values, size_t first, uint32_t mask, float *out, uint16_t *numbers
 	return count;
 }
 
+/* `value` in the bytes that are `key`, else 0. */
+OMENDB_INLINE VecI
+mark_bytes(VecI v, uint8_t key, uint8_t value)
+{
+	return simde_mm256_and_si256(simde_mm256_cmpeq_epi8(v, set_u8(key)), set_u8(value));
+}
+
+/* Bits of a where the mask's are set, else of b. */
+OMENDB_INLINE VecI
+blend(VecI mask, VecI a, VecI b)
+{
+	return simde_mm256_or_si256(simde_mm256_and_si256(mask, a), simde_mm256_andnot_si256(mask, b));
+}
+
 } // namespace omendb::simd::OMENDB_SIMD_ISA
 
 #endif

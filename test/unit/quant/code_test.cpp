@@ -334,6 +334,59 @@ TEST(Lane, ScanEstimatesTheDistance)
 	}
 }
 
+/* A block written at once has the bytes of one written lane by lane. */
+TEST(Encode, BlockEqualsItsLanes)
+{
+	std::mt19937_64 random(11);
+
+	for (uint32_t dim : {16u, 48u, 112u, 128u, 784u, 1536u})
+		for (uint32_t code_dim : {dim, dim / 32 * 16 + 16})
+			for (uint32_t bits = 1; bits <= 4; bits++)
+				for (Storage storage : {Storage::Int8, Storage::Half, Storage::Full})
+					for (uint32_t n : {0u, 1u, 7u, 16u, 31u, 32u})
+					{
+						OwnedSpace owned(Metric::L2, storage, Vector(dim, 0.0f), bits, code_dim);
+						const Space &space = owned.space;
+						Bytes memory = empty_block(space, 1), actual(memory.size(), 0xEE);
+						uint8_t *block = memory.data() + 1;
+						std::vector<Bytes> stored;
+						std::vector<StoredVector> neighbours;
+						Vector c = gaussian(random, dim), o(dim);
+						LaneCode code;
+
+						for (uint32_t lane = 0; lane < n; lane++)
+						{
+							Vector t = gaussian(random, dim);
+							Bytes bytes(stored_bytes(storage, dim) + 1);
+							StoredMeta meta;
+
+							store_vector(space, lane == 3 ? c.data() : t.data(), 0,
+										 bytes.data() + 1, &meta);
+							stored.push_back(bytes);
+							neighbours.push_back(StoredVector{nullptr, meta.scale});
+						}
+						for (uint32_t lane = 0; lane < n; lane++)
+						{
+							neighbours[lane].stored = stored[lane].data() + 1;
+							load_vector(space, neighbours[lane].stored, neighbours[lane].scale,
+										o.data());
+							/* No residual at all. */
+							if (lane == 3)
+								c = o;
+						}
+						for (uint32_t lane = 0; lane < n; lane++)
+						{
+							load_vector(space, neighbours[lane].stored, neighbours[lane].scale,
+										o.data());
+							encode_lane(space, o.data(), c.data(), &code);
+							write_lane(space, block, lane, code);
+						}
+						encode_block(space, c.data(), neighbours.data(), n, actual.data() + 1);
+						ASSERT_EQ(actual, memory) << dim << " " << code_dim << " " << bits << " "
+												  << (int) storage << " " << n;
+					}
+}
+
 TEST(Encode, OfEqualVectorsIsTheCenter)
 {
 	for (uint32_t bits = 1; bits <= 4; bits++)

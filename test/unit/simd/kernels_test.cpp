@@ -883,6 +883,7 @@ naive_encode(const std::vector<float> &o, const std::vector<float> &c, size_t co
 	}
 	out.sums.n2 = n2.sum();
 	const float step = kSteps[bits] * sqrtf(out.sums.n2) / sqrtf(static_cast<float>(n));
+	const float inverse = 1.0f / step;
 	for (size_t i = 0; i < code_n; i++)
 	{
 		const float r = o[i] - c[i];
@@ -891,10 +892,10 @@ naive_encode(const std::vector<float> &o, const std::vector<float> &c, size_t co
 
 		if (bits == 1)
 			u = r >= 0 ? 1 : 0;
-		else if (!(step > 0 && isfinite(step)))
+		else if (!(inverse > 0 && isfinite(inverse)))
 			u = half;
 		else
-			u = isnan(r / step) ? 0 : std::clamp(floorf(r / step) + half, 0.0f, 2 * half - 1);
+			u = std::clamp(floorf(r * inverse) + half, 0.0f, 2 * half - 1);
 		const float z = u - (2 * half - 1) / 2;
 		z_dot_r.add(i, z * r);
 		z_dot_c.add(i, z * c[i]);
@@ -982,6 +983,58 @@ TEST_P(KernelsTest, EncodingOfExtremes)
 	}
 }
 
+/* Rows in every form against one centre: what encode_residual() makes of them as floats. */
+TEST_P(KernelsTest, EncodingOfRows)
+{
+	constexpr size_t kRows = 5;
+
+	for (size_t n : {16, 48, 112, 128, 784})
+		for (size_t code_n : {n, n / 32 * 16 + 16})
+			for (uint32_t bits = 1; bits <= 4; bits++)
+				for (OmendbElement element : {OMENDB_FLOAT32, OMENDB_FLOAT16, OMENDB_INT8})
+				{
+					const size_t bytes = bits * code_n / 8, stride = bytes + 3;
+					const std::vector<float> c = random_floats(n, 3);
+					const std::vector<float> scales = random_floats(kRows, 4, 0.01f, 0.05f);
+					std::vector<Unaligned<char>> memory;
+					std::vector<const void *> rows;
+					std::vector<float> o(n);
+					std::vector<uint8_t> planes(kRows * stride, 0xAA), expected = planes;
+					OmendbResidualSums sums[kRows];
+
+					for (size_t i = 0; i < kRows; i++)
+					{
+						const uint32_t seed = static_cast<uint32_t>(10 + i);
+						const std::vector<float> x = random_floats(n, seed);
+						const std::vector<int8_t> b = random_i8(n, seed);
+						const std::vector<uint16_t> h = random_halves(n, seed);
+						const char *from = element == OMENDB_INT8      ? (const char *) b.data()
+										   : element == OMENDB_FLOAT16 ? (const char *) h.data()
+																	   : (const char *) x.data();
+						const size_t size = element == OMENDB_INT8      ? 1
+											: element == OMENDB_FLOAT16 ? 2
+																		: 4;
+
+						memory.emplace_back(std::vector<char>(from, from + n * size), 2 * i + 1);
+						for (size_t j = 0; j < n; j++)
+							o[j] = element == OMENDB_INT8 ? scales[i] * static_cast<float>(b[j])
+								   : element == OMENDB_FLOAT16 ? half_value(h[j])
+															   : x[j];
+						k->encode_residual(o.data(), c.data(), n, code_n, bits,
+										   expected.data() + i * stride, &sums[i]);
+					}
+					for (Unaligned<char> &row : memory)
+						rows.push_back(row.get());
+
+					OmendbResidualSums actual[kRows];
+
+					k->encode_rows(element, rows.data(), scales.data(), kRows, c.data(), n, code_n,
+								   bits, planes.data(), stride, actual);
+					ASSERT_EQ(planes, expected) << n << " " << code_n << " " << bits;
+					ASSERT_EQ(memcmp(actual, sums, sizeof(sums)), 0);
+				}
+}
+
 /* The cosine between r and z is what the theory says for Gaussian r. */
 TEST_P(KernelsTest, EncodingQuality)
 {
@@ -1016,6 +1069,56 @@ nibble_of(const uint8_t *codes, size_t column, size_t lane)
 	const size_t t = lane % 16, p = t < 8 ? 2 * t : 2 * (t - 8) + 1;
 
 	return lane < 16 ? codes[16 * column + p] & 15u : codes[16 * column + p] >> 4;
+}
+
+/* What a block holds for a lane, in the form of its planes. */
+std::vector<uint8_t>
+planes_of(const uint8_t *codes, size_t lane, size_t bytes)
+{
+	std::vector<uint8_t> planes(bytes);
+
+	for (size_t i = 0; i < bytes; i++)
+		planes[i] = static_cast<uint8_t>(nibble_of(codes, 2 * i, lane) |
+										 nibble_of(codes, 2 * i + 1, lane) << 4);
+	return planes;
+}
+
+TEST_P(KernelsTest, LanesOfABlock)
+{
+	for (size_t bytes : {2, 4, 6, 8, 10, 14, 16, 18, 28, 48, 98, 192, 256})
+	{
+		const size_t stride = (bytes + 7) / 8 * 8 + 8;
+		const uint32_t seed = static_cast<uint32_t>(bytes);
+		Unaligned<uint8_t> planes(random_bytes(32 * stride, seed), 1);
+		Unaligned<uint8_t> all(std::vector<uint8_t>(32 * bytes + 9, 0xCC), 3);
+		Unaligned<uint8_t> singly(random_bytes(32 * bytes + 9, seed + 1), 5);
+		const std::vector<uint8_t> before = singly.copy();
+
+		k->pack_lanes(planes.get(), stride, bytes, all.get());
+		for (size_t i = 0; i < 32; i++)
+		{
+			const size_t lane = i * 7 % 32;
+
+			k->put_lane(singly.get(), static_cast<uint32_t>(lane), planes.get() + lane * stride,
+						bytes);
+			/* The others are as they were. */
+			for (size_t other = 0; other < 32; other++)
+			{
+				const bool written = other * 23 % 32 <= i;
+				const uint8_t *from = planes.get() + other * stride;
+				const std::vector<uint8_t> expected = written
+														  ? std::vector<uint8_t>(from, from + bytes)
+														  : planes_of(before.data(), other, bytes);
+
+				ASSERT_EQ(planes_of(singly.get(), other, bytes), expected) << bytes << " " << lane;
+			}
+		}
+		for (size_t i = 0; i < 32 * bytes + 9; i++)
+		{
+			ASSERT_EQ(all.get()[i], i < 32 * bytes ? singly.get()[i] : 0xCC);
+			ASSERT_TRUE(i < 32 * bytes || singly.get()[i] == before[i]);
+		}
+	}
 }
 
 std::vector<uint32_t>
