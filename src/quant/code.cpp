@@ -193,18 +193,6 @@ constexpr uint32_t kMaxLaneBytes = 256;
 
 } // namespace
 
-bool
-factors_are_wide(const Space &space)
-{
-	return space.code_bits >= 3;
-}
-
-uint32_t
-factor_bytes(uint32_t code_bits)
-{
-	return OMENDB_LANES * (code_bits >= 3 ? 4 : 2);
-}
-
 uint32_t
 block_bytes(uint32_t code_dim, uint32_t code_bits)
 {
@@ -324,15 +312,6 @@ read_lane(const Space &space, const uint8_t *block, uint32_t lane, LaneCode *cod
 	code->add = float_of(load_factor(add, wide));
 	code->mul = float_of(load_factor(add + factors, wide));
 	read_nibbles(codes, code->planes, space.code_bits * plane_bytes, lane < 16 ? 0 : 4);
-}
-
-float
-lane_mul(const Space &space, const uint8_t *block, uint32_t lane)
-{
-	bool wide = factors_are_wide(space);
-	size_t factors = factor_bytes(space.code_bits);
-
-	return float_of(load_factor(block + factors + lane * (factors / OMENDB_LANES), wide));
 }
 
 } // namespace omendb::quant

@@ -17,14 +17,27 @@
 #ifndef OMENDB_QUANT_CODE_HPP
 #define OMENDB_QUANT_CODE_HPP
 
+#include <string.h>
+
 #include "quant/space.hpp"
 
 namespace omendb::quant
 {
 
-bool factors_are_wide(const Space &space);
+inline bool
+factors_are_wide(const Space &space)
+{
+	return space.code_bits >= 3;
+}
+
+/* Bytes of add (or of mul). */
+inline uint32_t
+factor_bytes(uint32_t code_bits)
+{
+	return OMENDB_LANES * (code_bits >= 3 ? 4 : 2);
+}
+
 uint32_t block_bytes(uint32_t code_dim, uint32_t code_bits);
-uint32_t factor_bytes(uint32_t code_bits); /* bytes of add (or of mul) */
 
 /* A code on its way into a lane; add and mul are already rounded to what a lane holds. */
 struct LaneCode
@@ -74,11 +87,29 @@ scan_lanes(const Space &space, const Query &query, const uint8_t *block, float c
 {
 	size_t width = factor_bytes(space.code_bits);
 	return space.kernels->scan_block(&query.table, block + 2 * width, block, block + width,
-									 space.code_bits >= 3, center, bound, est);
+									 factors_are_wide(space), center, bound, est);
 }
 
 /* mul of one lane as float: the weight of its estimate is 1 / (mul^2 * center). */
-float lane_mul(const Space &space, const uint8_t *block, uint32_t lane);
+inline float
+lane_mul(const Space &space, const uint8_t *block, uint32_t lane)
+{
+	const uint8_t *muls = block + factor_bytes(space.code_bits);
+	uint32_t bits;
+	float mul;
+
+	if (factors_are_wide(space))
+		memcpy(&bits, muls + lane * sizeof(bits), sizeof(bits));
+	else
+	{
+		uint16_t high;
+
+		memcpy(&high, muls + lane * sizeof(high), sizeof(high));
+		bits = (uint32_t) high << 16;
+	}
+	memcpy(&mul, &bits, sizeof(mul));
+	return mul;
+}
 
 } // namespace omendb::quant
 
