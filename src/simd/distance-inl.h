@@ -189,6 +189,115 @@ dot_f32_f16(const float *q, const uint16_t *h, size_t n)
 	return sum_lanes(reduce<Product>(Floats{q}, Halves{h}, n));
 }
 
+/* ---- one row of floats against many ---- */
+
+/*
+ * Rows at once, and sums of each: eight sums hide the latency of the addition,
+ * and 16 lanes a row keep the bound of kernels.h.
+ */
+constexpr size_t kManyRows = kWidth / 2;
+
+/* 16 elements of each row onto `from`. */
+template <class Term>
+OMENDB_INLINE void
+many_step(VecF sums[kManyRows][kParts], const VecF from[kManyRows][kParts], const float *q,
+		  const float *const *rows, size_t i)
+{
+#pragma GCC unroll 4
+	for (size_t p = 0; p < kParts; p++)
+	{
+		const VecF x = load_f(q + i + p * kWidth);
+
+#pragma GCC unroll 8
+		for (size_t r = 0; r < kManyRows; r++)
+			sums[r][p] = Term::step(from[r][p], x, load_f(rows[r] + i + p * kWidth));
+	}
+}
+
+/*
+ * The first step stands before the loop: GCC 12 keeps sums that all start from
+ * the same value in memory.
+ */
+template <class Term>
+OMENDB_INLINE void
+reduce_rows(const float *q, const float *const *rows, size_t n, float *out)
+{
+	VecF sums[kManyRows][kParts], none[kManyRows][kParts];
+	size_t i = 16;
+
+#pragma GCC unroll 8
+	for (size_t r = 0; r < kManyRows; r++)
+#pragma GCC unroll 4
+		for (size_t p = 0; p < kParts; p++)
+			none[r][p] = zero_f();
+	many_step<Term>(sums, none, q, rows, 0);
+	for (; i + 16 <= n; i += 16)
+		many_step<Term>(sums, sums, q, rows, i);
+	for (; i < n; i += kWidth)
+	{
+		const size_t left = n - i < kWidth ? n - i : kWidth;
+		const bool whole = left == kWidth;
+		const VecF x = whole ? load_f(q + i) : load_f_partial(q + i, left);
+
+#pragma GCC unroll 8
+		for (size_t r = 0; r < kManyRows; r++)
+			sums[r][0] = Term::step(
+				sums[r][0], x, whole ? load_f(rows[r] + i) : load_f_partial(rows[r] + i, left));
+	}
+
+	VecF total[kManyRows];
+
+#pragma GCC unroll 8
+	for (size_t r = 0; r < kManyRows; r++)
+	{
+		if constexpr (kParts == 1)
+			total[r] = sums[r][0];
+		else if constexpr (kParts == 2)
+			total[r] = add(sums[r][0], sums[r][1]);
+		else
+			total[r] = add(add(sums[r][0], sums[r][2]), add(sums[r][1], sums[r][3]));
+	}
+	if constexpr (kManyRows >= 4)
+		for (size_t r = 0; r < kManyRows; r += 4)
+			simde_mm_storeu_ps(out + r, sum_lanes_of_four(total + r));
+	else
+		for (size_t r = 0; r < kManyRows; r++)
+		{
+			const float sum = sum_lanes(total[r]);
+
+			__builtin_memcpy(out + r, &sum, sizeof(sum));
+		}
+}
+
+template <class Term>
+OMENDB_INLINE void
+reduce_many(const float *q, const float *const *rows, size_t count, size_t n, float *out)
+{
+	size_t i = 0;
+
+	if (n >= 16)
+		for (; i + kManyRows <= count; i += kManyRows)
+			reduce_rows<Term>(q, rows + i, n, out + i);
+	for (; i < count; i++)
+	{
+		const float sum = sum_lanes(reduce<Term>(Floats{q}, Floats{rows[i]}, n));
+
+		__builtin_memcpy(out + i, &sum, sizeof(sum));
+	}
+}
+
+static void
+l2_f32_many(const float *q, const float *const *rows, size_t count, size_t n, float *out)
+{
+	reduce_many<SquaredDifference>(q, rows, count, n, out);
+}
+
+static void
+dot_f32_many(const float *q, const float *const *rows, size_t count, size_t n, float *out)
+{
+	reduce_many<Product>(q, rows, count, n, out);
+}
+
 /* ---- int8 against int8 ---- */
 
 /* Lanes that sum to what dot_i8_step() adds in excess. */
@@ -239,26 +348,33 @@ dot_i8(const int8_t *a, const int8_t *b, size_t n)
 	return sum_lanes(sub32(add32(sums[0], sums[1]), bias));
 }
 
-/* Four rows against a; each row starts at minus the bias. */
-OMENDB_INLINE simde__m128i
-dot_i8_four(const int8_t *a, const int8_t *const b[4], size_t n, VecI bias)
+/* kBytes of a, or its last ones, times the same of four rows, onto `from`. */
+OMENDB_INLINE void
+four_step(VecI sums[4], const VecI from[4], VecI x, const int8_t *const b[4], size_t i)
 {
-	VecI sums[4];
+#pragma GCC unroll 4
+	for (int k = 0; k < 4; k++)
+		sums[k] = dot_i8_step(from[k], x, load_i(b[k] + i));
+}
+
+/* Four rows against a, the bias still in them. */
+OMENDB_INLINE simde__m128i
+dot_i8_four(const int8_t *a, const int8_t *const b[4], size_t n)
+{
+	const VecI none[4] = {zero_i(), zero_i(), zero_i(), zero_i()};
+	VecI sums[4] = {zero_i(), zero_i(), zero_i(), zero_i()};
 	size_t i = 0;
 
-	for (int k = 0; k < 4; k++)
-		sums[k] = sub32(zero_i(), bias);
-	for (; i + kBytes <= n; i += kBytes)
-	{
-		const VecI x = load_i(a + i);
-
-		for (int k = 0; k < 4; k++)
-			sums[k] = dot_i8_step(sums[k], x, load_i(b[k] + i));
-	}
+	if (n >= kBytes)
+		four_step(sums, none, load_i(a), b, 0);
+	for (i = kBytes; i + kBytes <= n; i += kBytes)
+		four_step(sums, sums, load_i(a + i), b, i);
+	i = n / kBytes * kBytes;
 	if (i < n)
 	{
 		const VecI x = load_bytes_partial(a + i, n - i);
 
+#pragma GCC unroll 4
 		for (int k = 0; k < 4; k++)
 			sums[k] = dot_i8_step(sums[k], x, load_bytes_partial(b[k] + i, n - i));
 	}
@@ -268,11 +384,11 @@ dot_i8_four(const int8_t *a, const int8_t *const b[4], size_t n, VecI bias)
 static void
 dot_i8_many(const int8_t *a, const int8_t *const *b, size_t count, size_t n, int32_t *out)
 {
-	const VecI bias = dot_bias(a, n);
+	const simde__m128i bias = simde_mm_set1_epi32(sum_lanes(dot_bias(a, n)));
 	size_t i = 0;
 
 	for (; i + 4 <= count; i += 4)
-		simde_mm_storeu_si128(out + i, dot_i8_four(a, b + i, n, bias));
+		simde_mm_storeu_si128(out + i, simde_mm_sub_epi32(dot_i8_four(a, b + i, n), bias));
 	if (i < count)
 	{
 		const int8_t *rest[4];
@@ -280,7 +396,7 @@ dot_i8_many(const int8_t *a, const int8_t *const *b, size_t count, size_t n, int
 
 		for (size_t k = 0; k < 4; k++)
 			rest[k] = b[i + k < count ? i + k : i];
-		simde_mm_storeu_si128(sums, dot_i8_four(a, rest, n, bias));
+		simde_mm_storeu_si128(sums, simde_mm_sub_epi32(dot_i8_four(a, rest, n), bias));
 		__builtin_memcpy(out + i, sums, (count - i) * sizeof(int32_t));
 	}
 }

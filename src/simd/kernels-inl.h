@@ -35,6 +35,8 @@ const OmendbKernels kTable = {
 	l1_f32,
 	sumsq_f32,
 	cosine_f32,
+	l2_f32_many,
+	dot_f32_many,
 	l2_f32_i8,
 	l2_f32_f16,
 	dot_f32_i8,

@@ -331,6 +331,12 @@ blend(VecI mask, VecI a, VecI b)
 	return _mm512_ternarylogic_epi32(mask, a, b, 0xCA);
 }
 
+OMENDB_INLINE VecF
+floats_of(VecI v)
+{
+	return _mm512_castsi512_ps(v);
+}
+
 } // namespace omendb::simd::OMENDB_SIMD_ISA
 
 #endif

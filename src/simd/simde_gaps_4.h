@@ -435,6 +435,12 @@ blend(VecI mask, VecI a, VecI b)
 	return simde_mm_or_si128(simde_mm_and_si128(mask, a), simde_mm_andnot_si128(mask, b));
 }
 
+OMENDB_INLINE VecF
+floats_of(VecI v)
+{
+	return simde_mm_castsi128_ps(v);
+}
+
 } // namespace omendb::simd::OMENDB_SIMD_ISA
 
 #endif

@@ -348,6 +348,12 @@ blend(VecI mask, VecI a, VecI b)
 	return simde_mm256_or_si256(simde_mm256_and_si256(mask, a), simde_mm256_andnot_si256(mask, b));
 }
 
+OMENDB_INLINE VecF
+floats_of(VecI v)
+{
+	return simde_mm256_castsi256_ps(v);
+}
+
 } // namespace omendb::simd::OMENDB_SIMD_ISA
 
 #endif
