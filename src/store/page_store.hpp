@@ -1,10 +1,10 @@
 /*
  * page_store.hpp - the graph in shared buffers, for reading.
  *
- * One page is share-locked at a time, from begin_read() to end_read(). The
- * next candidate's page is pinned and its lines are fetched before the current
- * one is locked. Pins are dropped by release(), before control returns to the
- * executor. An ereport in between leaves pins and locks to PostgreSQL.
+ * One page is pinned at a time, and share-locked from begin_read() to end_read();
+ * lines of the next candidates are fetched meanwhile, without a pin. It is
+ * dropped by release(), before control returns to the executor. An ereport in
+ * between leaves pin and lock to PostgreSQL.
  */
 #ifndef OMENDB_STORE_PAGE_STORE_HPP
 #define OMENDB_STORE_PAGE_STORE_HPP
@@ -15,6 +15,7 @@ extern "C"
 {
 #include "miscadmin.h"
 #include "pgstat.h"
+#include "storage/buf_internals.h"
 #include "storage/bufmgr.h"
 #include "utils/rel.h"
 
@@ -27,86 +28,62 @@ namespace omendb::store
 {
 
 /*
- * Where this backend last found blocks of one relation in shared buffers: a
- * hint that is checked when it is used, and saves the look-up in the mapping
- * table, the dearest part of a hop.
+ * Where this backend last found blocks in shared buffers: hints that are
+ * checked when they are used. They save the look-up in the mapping table, the
+ * dearest part of a hop, and tell what to prefetch without pinning it. Blocks
+ * of all relations share the table; where two meet, the last one stays.
  */
 struct RecentBuffers
 {
 	/* A search touches pages all over the index: fewer entries are seldom hit. */
-	static constexpr uint32_t kMaxEntries = 1u << 17;
+	static constexpr uint32_t kMaxEntries = 1u << 20;
 
-	struct Entry
-	{
-		BlockNumber block;
-		Buffer buffer;
-	};
-
-	RelFileLocator file;
 	MemoryContext context;
-	Entry *entries;
+	Buffer *entries;
 	uint32_t count; /* a power of two, or 0 */
 
-	/* Forget what was of another relation; room for as many blocks as it has. */
+	/* Room for as many blocks as the relation has. */
 	void
-	attach(Relation index, BlockNumber blocks)
+	attach(BlockNumber blocks)
 	{
-		RelFileLocator now = omendb_relation_file(index);
 		uint32_t wanted = 1024;
 
 		while (wanted < blocks && wanted < kMaxEntries)
 			wanted *= 2;
-		if (memcmp(&file, &now, sizeof(now)) == 0 && wanted <= count)
+		if (wanted <= count)
 			return;
-		file = now;
-		if (wanted > count)
-		{
-			if (entries != nullptr)
-				pfree(entries);
-			entries = nullptr;
-			count = 0;
-			entries = (Entry *) MemoryContextAlloc(context, wanted * sizeof(Entry));
-			count = wanted;
-		}
-		memset(entries, 0, count * sizeof(Entry));
+		if (entries != nullptr)
+			pfree(entries);
+		entries = nullptr;
+		count = 0;
+		entries = (Buffer *) MemoryContextAllocZero(context, wanted * sizeof(Buffer));
+		count = wanted;
 	}
 
-	/* Pin a block. */
-	Buffer
-	read(Relation index, BlockNumber block)
+	/* The hint for a block; salt tells relations apart. */
+	Buffer &
+	operator()(uint32_t salt, BlockNumber block) const
 	{
-		Entry &entry = entries[block & (count - 1)];
-
-		if (entry.block == block && BufferIsValid(entry.buffer) &&
-			omendb_read_recent_buffer(index, block, entry.buffer))
-		{
-			/* ReadBuffer() counts for the statistics views; this does not. */
-			pgstat_count_buffer_read(index);
-			pgstat_count_buffer_hit(index);
-			return entry.buffer;
-		}
-		entry.block = block;
-		entry.buffer = InvalidBuffer;
-		entry.buffer = ReadBuffer(index, block);
-		return entry.buffer;
+		return entries[(block + salt) & (count - 1)];
 	}
 };
 
 class PageStore
 {
 public:
+	/* blocks: no more than the relation has. */
 	void
 	init(Relation index, const quant::Space *space, const graph::Shape *shape,
-		 RecentBuffers *recent)
+		 RecentBuffers *recent, BlockNumber blocks)
 	{
 		index_ = index;
 		space_ = space;
 		shape_ = shape;
 		current_ = Pinned{InvalidBlockNumber, InvalidBuffer};
-		ahead_ = current_;
-		blocks_ = RelationGetNumberOfBlocks(index);
+		blocks_ = blocks;
 		recent_ = recent;
-		recent_->attach(index, blocks_);
+		salt_ = (uint32_t) RelationGetRelid(index) * 0x9E3779B1u;
+		recent_->attach(blocks_);
 	}
 
 	const quant::Space &
@@ -131,7 +108,7 @@ public:
 	{
 		if (!pin(a))
 			return nullptr;
-		look_ahead(next);
+		prefetch(next);
 		LockBuffer(current_.buffer, BUFFER_LOCK_SHARE);
 		const uint8_t *record = locate(a);
 		if (record == nullptr)
@@ -158,12 +135,34 @@ public:
 									 graph::header(record)->scale);
 	}
 
+	/*
+	 * Fetch the lines of a record that will probably be read soon, if its page
+	 * was met before. Nothing is pinned: a hint that is no longer right costs a
+	 * few useless lines.
+	 */
+	void
+	prefetch(graph::Address a) const
+	{
+		if (a == graph::kNoAddress)
+			return;
+		Buffer buffer = (*recent_)(salt_, graph::address_block(a));
+		if (buffer <= 0)
+			return;
+		const char *page = (const char *) BufferGetBlock(buffer);
+		const char *p = page + OMENDB_PAGE_HEADER + graph::address_slot(a) * shape_->slot_bytes;
+		/* In order of use: pin and lock, what locate() checks, the record. */
+		__builtin_prefetch(GetBufferDescriptor(buffer - 1), 1);
+		__builtin_prefetch(page);
+		__builtin_prefetch(page + OMENDB_PAGE_SIZE - sizeof(OmendbPageSpecial));
+		for (uint32_t at = 0; at < shape_->slot_bytes; at += 64)
+			__builtin_prefetch(p + at);
+	}
+
 	/* Drop every pin; nothing is locked. */
 	void
 	release()
 	{
 		drop(&current_);
-		drop(&ahead_);
 	}
 
 	BlockNumber
@@ -187,7 +186,7 @@ private:
 		*pinned = Pinned{InvalidBlockNumber, InvalidBuffer};
 	}
 
-	/* The relation may have grown since the scan began. */
+	/* The relation may have grown. */
 	bool
 	exists(BlockNumber block)
 	{
@@ -210,38 +209,27 @@ private:
 		if (!exists(block))
 			return false;
 		drop(&current_);
-		if (ahead_.block == block)
-		{
-			current_ = ahead_;
-			ahead_ = Pinned{InvalidBlockNumber, InvalidBuffer};
-		}
-		else
-			current_ = Pinned{block, recent_->read(index_, block)};
+		current_ = Pinned{block, read(block)};
 		return true;
 	}
 
-	void
-	look_ahead(graph::Address a)
+	/* Pin a block. */
+	Buffer
+	read(BlockNumber block)
 	{
-		BlockNumber block = graph::address_block(a);
+		Buffer &hint = (*recent_)(salt_, block);
+		Buffer buffer = hint;
 
-		if (a == graph::kNoAddress)
-			return;
-		if (block != current_.block && block != ahead_.block)
+		if (BufferIsValid(buffer) && omendb_read_recent_buffer(index_, block, buffer))
 		{
-			if (!exists(block))
-				return;
-			drop(&ahead_);
-			ahead_ = Pinned{block, recent_->read(index_, block)};
+			/* ReadBuffer() counts for the statistics views; this does not. */
+			pgstat_count_buffer_read(index_);
+			pgstat_count_buffer_hit(index_);
+			return buffer;
 		}
-		Buffer buffer = block == current_.block ? current_.buffer : ahead_.buffer;
-		const char *page = BufferGetPage(buffer);
-		const char *p = page + OMENDB_PAGE_HEADER + graph::address_slot(a) * shape_->slot_bytes;
-		/* What locate() checks first. */
-		__builtin_prefetch(page);
-		__builtin_prefetch(page + OMENDB_PAGE_SIZE - sizeof(OmendbPageSpecial));
-		for (uint32_t at = 0; at < shape_->slot_bytes; at += 64)
-			__builtin_prefetch(p + at);
+		buffer = ReadBuffer(index_, block);
+		hint = buffer;
+		return buffer;
 	}
 
 	/* The record on the locked current page. */
@@ -274,8 +262,8 @@ private:
 	const quant::Space *space_;
 	const graph::Shape *shape_;
 	Pinned current_;
-	Pinned ahead_;
 	BlockNumber blocks_;
+	uint32_t salt_;
 };
 
 } // namespace omendb::store

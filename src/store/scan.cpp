@@ -482,7 +482,8 @@ omendb_scan_start(OmendbScan *scan, const float *query, const OmendbScanLimits *
 	/* The entry point and the root may have moved; the rest of the meta page cannot. */
 	if (scan->started)
 		omendb_read_meta(scan->index, &scan->meta);
-	scan->store.init(scan->index, &scan->space, &scan->shape, &scan->work->recent);
+	scan->store.init(scan->index, &scan->space, &scan->shape, &scan->work->recent,
+					  RelationGetNumberOfBlocks(scan->index));
 	scan->limits = *limits;
 	scan->any_order = query == nullptr;
 	scan->started = scan->tree_begun = false;
