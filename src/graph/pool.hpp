@@ -53,7 +53,14 @@ struct Spilled
 {
 	Address address;
 	float estimate;
-	float weight;
+};
+
+/* Lanes of one block as they were met: most are never looked at again. */
+struct SpilledBlock
+{
+	uint32_t lanes; /* mask of those that were not good enough */
+	Address addresses[OMENDB_LANES];
+	float estimates[OMENDB_LANES];
 };
 
 class Pool
@@ -69,6 +76,7 @@ public:
 		admitted_.init(memory);
 		beyond_.init(memory);
 		spill_.init(memory);
+		fresh_.init(memory);
 		failed_ = false;
 	}
 
@@ -76,7 +84,8 @@ public:
 	bool
 	start(size_t limit, bool keep_rejected)
 	{
-		entries_.size = heap_.size = admitted_.size = window_.size = beyond_.size = spill_.size = 0;
+		entries_.size = heap_.size = admitted_.size = window_.size = beyond_.size = spill_.size =
+			fresh_.size = 0;
 		limit_ = limit;
 		keep_rejected_ = keep_rejected;
 		failed_ = false;
@@ -141,14 +150,24 @@ public:
 		return true;
 	}
 
-	/* Remember a node that was not good enough for now. */
+	/*
+	 * Remember lanes of a block that were not good enough for now. links: their
+	 * addresses, kNoAddress where empty; estimates may be no numbers. bound: no
+	 * estimate of them is below it.
+	 */
 	bool
-	reject(Address address, float estimate, float weight)
+	reject(const Address *links, const float *estimates, uint32_t lanes, float bound)
 	{
-		if (!keep_rejected_)
+		if (!keep_rejected_ || lanes == 0)
 			return true;
-		spill_floor_ = std::min(spill_floor_, estimate);
-		return spill_.push(Spilled{address, estimate, weight});
+		if (!fresh_.reserve(fresh_.size + 1))
+			return false;
+		SpilledBlock &block = fresh_.data[fresh_.size++];
+		block.lanes = lanes;
+		memcpy(block.addresses, links, sizeof(block.addresses));
+		memcpy(block.estimates, estimates, sizeof(block.estimates));
+		spill_floor_ = std::min(spill_floor_, bound);
+		return true;
 	}
 
 	bool
@@ -165,7 +184,7 @@ public:
 		{
 			float limit = bound();
 			bool found = heap_.size > 0 && heap_[0].estimate <= limit;
-			if (spill_.size == 0 || spill_floor_ > limit ||
+			if (spill_.size + fresh_.size == 0 || spill_floor_ > limit ||
 				(heap_.size > 0 && heap_[0].estimate <= spill_floor_))
 				return found;
 			if (!refill())
@@ -266,14 +285,14 @@ public:
 	used() const
 	{
 		return entries_.used() + slots_.used() + heap_.used() + window_.used() + admitted_.used() +
-			   beyond_.used() + spill_.used();
+			   beyond_.used() + spill_.used() + fresh_.used();
 	}
 
 	size_t
 	bytes() const
 	{
 		return entries_.bytes() + slots_.bytes() + heap_.bytes() + window_.bytes() +
-			   admitted_.bytes() + beyond_.bytes() + spill_.bytes();
+			   admitted_.bytes() + beyond_.bytes() + spill_.bytes() + fresh_.bytes();
 	}
 
 	/* Memory failed where the answer does not say so: has_next(), mark(). */
@@ -288,6 +307,7 @@ private:
 	static constexpr size_t kFirstSlots = 1024;
 	static constexpr size_t kShortSpill = 8192;
 	static constexpr float kReach = 0.1f;
+	static constexpr float kSpilledWeight = 1e-30f;
 	static constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
 	SeenSlot *
@@ -372,29 +392,35 @@ private:
 	bool
 	refill()
 	{
-		size_t n = spill_.size;
-		size_t count;
-		Spilled *s = spill_.data;
+		float reach = -kInfinity;
 
-		if (n <= kShortSpill)
+		if (spill_.size + fresh_.size * OMENDB_LANES <= kShortSpill)
 		{
-			float limit = std::max(bound(), spill_floor_);
-			float reach = limit + kReach * std::fabs(limit);
-			count =
-				(size_t) (std::partition(
-							  s, s + n, [reach](const Spilled &a) { return a.estimate <= reach; }) -
-						  s);
+			float limit = bound() < kInfinity ? bound() : spill_floor_;
+			reach = limit + kReach * std::fabs(limit);
 		}
-		else
+		if (!spread(reach))
+			return failed_ = true, false;
+
+		Spilled *s = spill_.data;
+		size_t n = spill_.size;
+		size_t count = 0;
+		if (reach == -kInfinity && n > 0)
 		{
-			count = n / 8;
+			count = std::max<size_t>(n / 8, 1);
 			std::nth_element(s, s + (count - 1), s + n,
 							 [](const Spilled &a, const Spilled &b)
 							 { return a.estimate < b.estimate; });
+			reach = s[count - 1].estimate;
 		}
+		else
+			count = (size_t) (std::partition(s, s + n,
+											 [reach](const Spilled &a)
+											 { return a.estimate <= reach; }) -
+							  s);
 		for (size_t i = 0; i < count; i++)
 		{
-			if (!offer(s[i].address, s[i].estimate, s[i].weight))
+			if (!offer(s[i].address, s[i].estimate, kSpilledWeight))
 				return failed_ = true, false;
 		}
 		spill_floor_ = kInfinity;
@@ -404,6 +430,31 @@ private:
 			spill_floor_ = std::min(spill_floor_, s[i].estimate);
 		}
 		spill_.size = n - count;
+		return true;
+	}
+
+	/* Take the fresh blocks apart: lanes up to reach into the heap, the others into the spill. */
+	bool
+	spread(float reach)
+	{
+		for (size_t i = 0; i < fresh_.size; i++)
+		{
+			for (uint32_t lanes = fresh_[i].lanes; lanes != 0; lanes &= lanes - 1)
+			{
+				uint32_t lane = (uint32_t) __builtin_ctz(lanes);
+				Address address = fresh_[i].addresses[lane];
+				float estimate = fresh_[i].estimates[lane];
+				if (address == kNoAddress)
+					continue;
+				/* An estimate that is no number (huge values) must not hide a row. */
+				if (estimate != estimate)
+					estimate = kInfinity;
+				if (estimate <= reach ? !offer(address, estimate, kSpilledWeight)
+									  : !spill_.push(Spilled{address, estimate}))
+					return false;
+			}
+		}
+		fresh_.size = 0;
 		return true;
 	}
 
@@ -456,6 +507,7 @@ private:
 	Array<float> window_;   /* max-heap of the best `limit_` distances */
 	Array<float> beyond_;   /* min-heap of the other expanded nodes' */
 	Array<Spilled> spill_;
+	Array<SpilledBlock> fresh_; /* not yet taken apart */
 	size_t limit_;
 	float spill_floor_;
 	bool keep_rejected_;

@@ -35,8 +35,8 @@ offer_block(Store &store, Pool &pool, const quant::Query &query, const uint8_t *
 	const uint8_t *codes = code_block(shape, record, block);
 	const uint32_t *links = neighbours(shape, record) + block * OMENDB_LANES;
 	float estimates[OMENDB_LANES];
-	uint32_t near =
-		quant::scan_lanes(store.space(), query, codes, center, pool.admission(), estimates);
+	float bound = pool.admission();
+	uint32_t near = quant::scan_lanes(store.space(), query, codes, center, bound, estimates);
 
 	for (uint32_t mask = near; mask != 0; mask &= mask - 1)
 	{
@@ -52,21 +52,7 @@ offer_block(Store &store, Pool &pool, const quant::Query &query, const uint8_t *
 		if (!pool.offer(address, estimates[lane], weight))
 			return false;
 	}
-	if (!pool.keeps_rejected())
-		return true;
-	for (uint32_t lane = 0; lane < OMENDB_LANES; lane++)
-	{
-		Address address = __atomic_load_n(&links[lane], __ATOMIC_ACQUIRE);
-		if ((near >> lane & 1) != 0 || address == kNoAddress)
-			continue;
-		/* An estimate that is no number (huge values) must not hide a row. */
-		float estimate = estimates[lane] == estimates[lane]
-							 ? estimates[lane]
-							 : std::numeric_limits<float>::infinity();
-		if (!pool.reject(address, estimate, 1e-30f))
-			return false;
-	}
-	return true;
+	return pool.reject(links, estimates, ~near, bound);
 }
 
 /*

@@ -14,6 +14,20 @@ namespace
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
+/* A block with one lane that was not good enough. */
+bool
+reject(Pool &pool, Address address, float estimate)
+{
+	Address links[OMENDB_LANES];
+	float estimates[OMENDB_LANES];
+
+	std::fill_n(links, OMENDB_LANES, address + 1);
+	std::fill_n(estimates, OMENDB_LANES, estimate - 1);
+	links[5] = address;
+	estimates[5] = estimate;
+	return pool.reject(links, estimates, 1u << 5, estimate);
+}
+
 struct PoolTest : testing::Test
 {
 	test::TestMemory memory;
@@ -112,7 +126,7 @@ TEST_F(PoolTest, AnExpandedNodeDoesNotComeBack)
 	ASSERT_TRUE(pool.offer(1, 1, 1));
 	EXPECT_EQ(pool.pop(), 1u);
 	ASSERT_TRUE(pool.offer(1, 0.5f, 1));
-	ASSERT_TRUE(pool.reject(1, 2, 1));
+	ASSERT_TRUE(reject(pool, 1, 2));
 	EXPECT_FALSE(pool.has_next());
 	EXPECT_TRUE(pool.seen(1));
 	EXPECT_FALSE(pool.seen(2));
@@ -220,7 +234,7 @@ TEST_F(PoolTest, OnlyWhatBeatsTheBoundIsNext)
 	ASSERT_TRUE(pool.settle(1));
 	ASSERT_TRUE(pool.settle(2));
 	ASSERT_TRUE(pool.offer(7, 2.5f, 1));
-	ASSERT_TRUE(pool.reject(8, 3, 1));
+	ASSERT_TRUE(reject(pool, 8, 3));
 	EXPECT_FALSE(pool.has_next());
 	ASSERT_TRUE(pool.slide());
 	/* The window is not full any more. */
@@ -241,7 +255,7 @@ TEST_F(PoolTest, SpilledNodesComeBackInOrder)
 {
 	ASSERT_TRUE(pool.start(1, true));
 	for (Address a = 0; a < 5000; a++)
-		ASSERT_TRUE(pool.reject(a, (float) ((a * 7919) % 5000), 1));
+		ASSERT_TRUE(reject(pool, a, (float) ((a * 7919) % 5000)));
 	ASSERT_TRUE(pool.offer(9000, 2500.5f, 1));
 	float last = -1;
 	for (uint32_t i = 0; i < 5001; i++)
@@ -274,7 +288,7 @@ TEST_F(PoolTest, ADrainedStreamGivesEverythingOnce)
 				given.emplace(a, 0);
 				bool near = estimate < pool.bound();
 				ASSERT_TRUE(near ? pool.offer(a, estimate, value() + 0.1f)
-								 : pool.reject(a, estimate, 1e-30f));
+								 : reject(pool, a, estimate));
 			}
 			else if (pool.has_next())
 			{
@@ -298,11 +312,40 @@ TEST_F(PoolTest, ADrainedStreamGivesEverythingOnce)
 	EXPECT_FALSE(pool.failed());
 }
 
+/* Lanes that are empty, good enough or no numbers; the bound may say less than the estimates. */
+TEST_F(PoolTest, SpillsTheLanesThatAreAsked)
+{
+	Address links[OMENDB_LANES];
+	float estimates[OMENDB_LANES];
+
+	ASSERT_TRUE(pool.start(1, true));
+	ASSERT_TRUE(pool.settle(10));
+	for (uint32_t lane = 0; lane < OMENDB_LANES; lane++)
+	{
+		links[lane] = lane % 4 == 0 ? kNoAddress : 100 + lane;
+		estimates[lane] = lane % 4 == 1 ? std::nanf("") : (float) lane;
+	}
+	ASSERT_TRUE(pool.reject(links, estimates, 0xFFFFFFF0u, 1));
+	/* 6, 7 and 10 are not beyond the bound, the others wait until the window slides. */
+	EXPECT_TRUE(pool.has_next());
+	EXPECT_EQ(pool.pop(), 106u);
+	EXPECT_TRUE(pool.has_next());
+	EXPECT_EQ(pool.pop(), 107u);
+	EXPECT_TRUE(pool.has_next());
+	EXPECT_EQ(pool.pop(), 110u);
+	EXPECT_FALSE(pool.has_next());
+	ASSERT_TRUE(pool.slide());
+	size_t left = 0;
+	for (; pool.has_next(); left++)
+		pool.pop();
+	EXPECT_EQ(left, 7u + 6u + 5u);
+}
+
 TEST_F(PoolTest, WithoutRejectsNothingIsSpilled)
 {
 	ASSERT_TRUE(pool.start(1, false));
 	EXPECT_FALSE(pool.keeps_rejected());
-	ASSERT_TRUE(pool.reject(1, 1, 1));
+	ASSERT_TRUE(reject(pool, 1, 1));
 	EXPECT_FALSE(pool.has_next());
 	ASSERT_TRUE(pool.start(1, true));
 	EXPECT_TRUE(pool.keeps_rejected());
@@ -356,7 +399,7 @@ use(Pool &pool, std::mt19937_64 &random)
 				break;
 			case 2:
 			case 3:
-				ok = pool.reject(a, estimate, 1e-30f);
+				ok = reject(pool, a, estimate);
 				break;
 			default:
 				ok = pool.offer(a, estimate, 1);
