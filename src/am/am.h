@@ -59,6 +59,7 @@ extern int omendb_ef_search;
 extern int omendb_max_scan_tuples;
 extern double omendb_scan_mem_multiplier;
 extern int omendb_scan_order;
+extern bool omendb_skip_sort_column;
 
 extern bytea *omendb_amoptions(Datum reloptions, bool validate);
 /* The options of an index, defaults filled in. */
@@ -93,6 +94,11 @@ extern IndexBulkDeleteResult *omendb_amvacuumcleanup(IndexVacuumInfo *info,
 extern void omendb_amcostestimate(PlannerInfo *root, IndexPath *path, double loop_count,
 								  Cost *startup_cost, Cost *total_cost, Selectivity *selectivity,
 								  double *correlation, double *pages);
+
+/* ---- plan.c ---- */
+
+/* Puts itself into the planner; called once, from _PG_init. */
+extern void omendb_plan_init(void);
 
 /* ---- validate.c ---- */
 

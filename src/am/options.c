@@ -16,6 +16,7 @@ int omendb_ef_search = OMENDB_DEFAULT_EF_SEARCH;
 int omendb_max_scan_tuples = OMENDB_DEFAULT_MAX_SCAN_TUPLES;
 double omendb_scan_mem_multiplier = OMENDB_DEFAULT_SCAN_MEM_MULTIPLIER;
 int omendb_scan_order = OMENDB_SCAN_ORDER_STRICT;
+bool omendb_skip_sort_column = true;
 
 static relopt_kind options_kind;
 
@@ -68,6 +69,10 @@ define_settings(void)
 							 "relaxed returns it out of order.",
 							 &omendb_scan_order, OMENDB_SCAN_ORDER_STRICT, scan_order_values,
 							 PGC_USERSET, 0, NULL, NULL, NULL);
+	DefineCustomBoolVariable("omen_hnsw.skip_sort_column",
+							 "Leaves out the distance where a plan computes it for nobody.",
+							 "Off, plans stay as PostgreSQL makes them.",
+							 &omendb_skip_sort_column, true, PGC_USERSET, 0, NULL, NULL, NULL);
 	MarkGUCPrefixReserved("omen_hnsw");
 }
 
@@ -76,6 +81,7 @@ omendb_am_init(void)
 {
 	define_reloptions();
 	define_settings();
+	omendb_plan_init();
 }
 
 bytea *
