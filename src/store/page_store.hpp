@@ -165,6 +165,13 @@ public:
 		drop(&current_);
 	}
 
+	/* Ask how many blocks there are now. */
+	void
+	recount()
+	{
+		blocks_ = RelationGetNumberOfBlocks(index_);
+	}
+
 	BlockNumber
 	blocks() const
 	{
@@ -194,7 +201,7 @@ private:
 			return true;
 		if (block == graph::address_block(graph::kNoAddress))
 			return false;
-		blocks_ = RelationGetNumberOfBlocks(index_);
+		recount();
 		return block < blocks_;
 	}
 

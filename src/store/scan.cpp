@@ -247,17 +247,87 @@ struct ScanVisitor
 	}
 };
 
+/*
+ * What never changes in an index, kept with its relcache entry: one chunk, as
+ * rd_amcache must be. PostgreSQL frees it when the entry is invalidated, so
+ * nobody keeps pointers into it.
+ */
+struct Constants
+{
+	OmendbMetaPage meta; /* the fields before entry */
+	BlockNumber blocks;  /* no more than there are now */
+						 /* the mean, the signs of the rotation */
+
+	static Size
+	size(const OmendbMetaPage &m)
+	{
+		return sizeof(Constants) + m.input_dim * sizeof(float) + m.dim / 2;
+	}
+
+	float *
+	mean()
+	{
+		return (float *) (this + 1);
+	}
+
+	uint8_t *
+	signs()
+	{
+		return (uint8_t *) (mean() + meta.input_dim);
+	}
+};
+
+/* They are read anew when the meta page is another than they were read with. */
+Constants *
+constants_of(Relation index, const OmendbMetaPage &meta)
+{
+	Constants *cached = (Constants *) index->rd_amcache;
+
+	if (cached != nullptr)
+	{
+		if (memcmp(&cached->meta, &meta, offsetof(OmendbMetaPage, entry)) == 0)
+			return cached;
+		index->rd_amcache = nullptr;
+		pfree(cached);
+	}
+	/* An error while reading must leave nothing in the relcache's memory. */
+	Constants *read = (Constants *) palloc(Constants::size(meta));
+	read->meta = meta;
+	read->blocks = RelationGetNumberOfBlocks(index);
+	omendb_read_mean(index, &meta, read->mean());
+	quant::make_signs(meta.seed, meta.dim, read->signs());
+	cached = (Constants *) MemoryContextAlloc(index->rd_indexcxt, Constants::size(meta));
+	memcpy(cached, read, Constants::size(meta));
+	pfree(read);
+	index->rd_amcache = cached;
+	return cached;
+}
+
 void
 read_parameters(OmendbScan *scan)
 {
 	omendb_read_meta(scan->index, &scan->meta);
-	float *mean = (float *) MemoryContextAlloc(scan->context, scan->meta.input_dim * sizeof(float));
-	uint8_t *signs = (uint8_t *) MemoryContextAlloc(scan->context, scan->meta.dim / 2);
-	omendb_read_mean(scan->index, &scan->meta, mean);
-	quant::make_signs(scan->meta.seed, scan->meta.dim, signs);
 	scan->shape = shape_of(scan->meta);
-	scan->space = space_of(scan->meta, mean, signs);
+	scan->space = space_of(scan->meta, nullptr, nullptr);
 	scan->query_memory = MemoryContextAlloc(scan->context, quant::query_bytes(scan->space));
+}
+
+/* Map the query into the space and build its tables; NULL: some query, never asked. */
+void
+prepare_query(OmendbScan *scan, Constants *constants, const float *query)
+{
+	float *zero = nullptr;
+
+	if (query == nullptr)
+		query = zero = (float *) palloc0(scan->meta.input_dim * sizeof(float));
+	/* For this call only: an invalidation may free them any time later. */
+	scan->space.mean = constants->mean();
+	scan->space.signs = constants->signs();
+	quant::prepare_query(scan->space, query, scan->query_memory, &scan->query);
+	scan->space.mean = nullptr;
+	scan->space.signs = nullptr;
+	if (zero != nullptr)
+		pfree(zero);
 }
 
 /*
@@ -317,6 +387,7 @@ walk_tree(OmendbScan *scan)
 	if (!scan->tree_begun)
 	{
 		scan->tree_begun = true;
+		scan->store.recount();
 		if (scan->meta.root != graph::kNoAddress)
 			(void) scan->work->tree.push(scan->meta.root);
 	}
@@ -494,8 +565,6 @@ omendb_scan_start(OmendbScan *scan, const float *query, const OmendbScanLimits *
 	/* The entry point and the root may have moved; the rest of the meta page cannot. */
 	if (scan->started)
 		omendb_read_meta(scan->index, &scan->meta);
-	scan->store.init(scan->index, &scan->space, &scan->shape, &scan->work->recent,
-					  RelationGetNumberOfBlocks(scan->index));
 	scan->limits = *limits;
 	scan->any_order = query == nullptr;
 	scan->started = scan->tree_begun = false;
@@ -509,14 +578,10 @@ omendb_scan_start(OmendbScan *scan, const float *query, const OmendbScanLimits *
 	if (memory_kept(scan->work) > kKeepMemory)
 		reset_workspace(scan->work);
 	scan->work->results.size = scan->work->waiting.size = scan->work->tree.size = 0;
-	if (query != nullptr)
-		quant::prepare_query(scan->space, query, scan->query_memory, &scan->query);
-	else
-	{
-		float *zero = (float *) palloc0(scan->meta.input_dim * sizeof(float));
-		quant::prepare_query(scan->space, zero, scan->query_memory, &scan->query);
-		pfree(zero);
-	}
+	Constants *constants = constants_of(scan->index, scan->meta);
+	scan->store.init(scan->index, &scan->space, &scan->shape, &scan->work->recent,
+					 constants->blocks);
+	prepare_query(scan, constants, query);
 }
 
 bool
