@@ -58,7 +58,8 @@ struct Spilled
 /* Lanes of one block as they were met: most are never looked at again. */
 struct SpilledBlock
 {
-	uint32_t lanes; /* mask of those that were not good enough */
+	uint32_t lanes; /* mask of those that were not good enough and still wait */
+	float nearest;  /* least of their estimates */
 	Address addresses[OMENDB_LANES];
 	float estimates[OMENDB_LANES];
 };
@@ -152,8 +153,8 @@ public:
 
 	/*
 	 * Remember lanes of a block that were not good enough for now. links: their
-	 * addresses, kNoAddress where empty; estimates may be no numbers. bound: no
-	 * estimate of them is below it.
+	 * addresses, kNoAddress where empty; estimates may be no numbers. Those of
+	 * the other lanes are below bound, theirs are not.
 	 */
 	bool
 	reject(const Address *links, const float *estimates, uint32_t lanes, float bound)
@@ -166,7 +167,8 @@ public:
 		block.lanes = lanes;
 		memcpy(block.addresses, links, sizeof(block.addresses));
 		memcpy(block.estimates, estimates, sizeof(block.estimates));
-		spill_floor_ = std::min(spill_floor_, bound);
+		block.nearest = least_from(estimates, bound);
+		spill_floor_ = std::min(spill_floor_, block.nearest);
 		return true;
 	}
 
@@ -384,6 +386,26 @@ private:
 			sift_down(position);
 	}
 
+	/* The least of a block's estimates that are not below bound. Four at a time: once a hop. */
+	static float
+	least_from(const float *estimates, float bound)
+	{
+		typedef float Four __attribute__((vector_size(16)));
+		const Four from = {bound, bound, bound, bound};
+		const Four none = {kInfinity, kInfinity, kInfinity, kInfinity};
+		Four least = none;
+
+		for (uint32_t i = 0; i < OMENDB_LANES; i += 4)
+		{
+			Four four;
+			memcpy(&four, estimates + i, sizeof(four));
+			/* False for what is no number. */
+			four = four >= from ? four : none;
+			least = four < least ? four : least;
+		}
+		return std::min(std::min(least[0], least[1]), std::min(least[2], least[3]));
+	}
+
 	/*
 	 * Move the nearest part of the spill into the heap: of a short one what the
 	 * window will reach soon, of a long one an eighth at least, so that a stream
@@ -392,65 +414,110 @@ private:
 	bool
 	refill()
 	{
-		float reach = -kInfinity;
-
 		if (spill_.size + fresh_.size * OMENDB_LANES <= kShortSpill)
 		{
-			float limit = bound() < kInfinity ? bound() : spill_floor_;
-			reach = limit + kReach * std::fabs(limit);
+			float limit = bound() < kInfinity ? std::max(bound(), spill_floor_) : spill_floor_;
+			float reach = limit + kReach * std::fabs(limit);
+			return (take_lanes(reach) && take_spilled(reach)) || (failed_ = true, false);
 		}
-		if (!spread(reach))
+		if (!take_apart())
 			return failed_ = true, false;
-
-		Spilled *s = spill_.data;
-		size_t n = spill_.size;
-		size_t count = 0;
-		if (reach == -kInfinity && n > 0)
-		{
-			count = std::max<size_t>(n / 8, 1);
-			std::nth_element(s, s + (count - 1), s + n,
-							 [](const Spilled &a, const Spilled &b)
-							 { return a.estimate < b.estimate; });
-			reach = s[count - 1].estimate;
-		}
-		else
-			count = (size_t) (std::partition(s, s + n,
-											 [reach](const Spilled &a)
-											 { return a.estimate <= reach; }) -
-							  s);
-		for (size_t i = 0; i < count; i++)
-		{
-			if (!offer(s[i].address, s[i].estimate, kSpilledWeight))
-				return failed_ = true, false;
-		}
 		spill_floor_ = kInfinity;
-		for (size_t i = count; i < n; i++)
+		if (spill_.size == 0)
+			return true;
+		size_t count = std::max<size_t>(spill_.size / 8, 1);
+		std::nth_element(spill_.data, spill_.data + (count - 1), spill_.data + spill_.size,
+						 [](const Spilled &a, const Spilled &b)
+						 { return a.estimate < b.estimate; });
+		return take_spilled(spill_[count - 1].estimate) || (failed_ = true, false);
+	}
+
+	/* Offer what is up to reach of the spill, which is taken apart. */
+	bool
+	take_spilled(float reach)
+	{
+		size_t left = 0;
+
+		for (size_t i = 0; i < spill_.size; i++)
 		{
-			s[i - count] = s[i];
-			spill_floor_ = std::min(spill_floor_, s[i].estimate);
+			Spilled s = spill_[i];
+			if (s.estimate > reach)
+			{
+				spill_floor_ = std::min(spill_floor_, s.estimate);
+				spill_[left++] = s;
+			}
+			else if (!offer(s.address, s.estimate, kSpilledWeight))
+				return false;
 		}
-		spill_.size = n - count;
+		spill_.size = left;
 		return true;
 	}
 
-	/* Take the fresh blocks apart: lanes up to reach into the heap, the others into the spill. */
+	/* The same of the blocks; begins the count of spill_floor_ anew. */
 	bool
-	spread(float reach)
+	take_lanes(float reach)
+	{
+		size_t left = 0;
+
+		spill_floor_ = kInfinity;
+		for (size_t i = 0; i < fresh_.size; i++)
+		{
+			SpilledBlock &block = fresh_[i];
+			if (!(block.nearest > reach) && !take_lanes_of(&block, reach))
+				return false;
+			if (block.lanes == 0)
+				continue;
+			spill_floor_ = std::min(spill_floor_, block.nearest);
+			if (left != i)
+				fresh_[left] = block;
+			left++;
+		}
+		fresh_.size = left;
+		return true;
+	}
+
+	bool
+	take_lanes_of(SpilledBlock *block, float reach)
+	{
+		float nearest = kInfinity;
+
+		for (uint32_t lanes = block->lanes; lanes != 0; lanes &= lanes - 1)
+		{
+			uint32_t lane = (uint32_t) __builtin_ctz(lanes);
+			float estimate = block->estimates[lane];
+			if (estimate > reach)
+			{
+				nearest = std::min(nearest, estimate);
+				continue;
+			}
+			block->lanes &= ~(1u << lane);
+			if (block->addresses[lane] != kNoAddress &&
+				!offer(block->addresses[lane], or_infinity(estimate), kSpilledWeight))
+				return false;
+		}
+		block->nearest = nearest;
+		return true;
+	}
+
+	/* An estimate that is no number (huge values) must not hide a row. */
+	static float
+	or_infinity(float estimate)
+	{
+		return estimate == estimate ? estimate : kInfinity;
+	}
+
+	/* All lanes of all blocks into the spill. */
+	bool
+	take_apart()
 	{
 		for (size_t i = 0; i < fresh_.size; i++)
 		{
-			for (uint32_t lanes = fresh_[i].lanes; lanes != 0; lanes &= lanes - 1)
+			const SpilledBlock &block = fresh_[i];
+			for (uint32_t lanes = block.lanes; lanes != 0; lanes &= lanes - 1)
 			{
 				uint32_t lane = (uint32_t) __builtin_ctz(lanes);
-				Address address = fresh_[i].addresses[lane];
-				float estimate = fresh_[i].estimates[lane];
-				if (address == kNoAddress)
-					continue;
-				/* An estimate that is no number (huge values) must not hide a row. */
-				if (estimate != estimate)
-					estimate = kInfinity;
-				if (estimate <= reach ? !offer(address, estimate, kSpilledWeight)
-									  : !spill_.push(Spilled{address, estimate}))
+				Spilled s = {block.addresses[lane], or_infinity(block.estimates[lane])};
+				if (s.address != kNoAddress && !spill_.push(s))
 					return false;
 			}
 		}
@@ -507,7 +574,7 @@ private:
 	Array<float> window_;   /* max-heap of the best `limit_` distances */
 	Array<float> beyond_;   /* min-heap of the other expanded nodes' */
 	Array<Spilled> spill_;
-	Array<SpilledBlock> fresh_; /* not yet taken apart */
+	Array<SpilledBlock> fresh_; /* what of the spill is not yet taken apart */
 	size_t limit_;
 	float spill_floor_;
 	bool keep_rejected_;

@@ -312,7 +312,7 @@ TEST_F(PoolTest, ADrainedStreamGivesEverythingOnce)
 	EXPECT_FALSE(pool.failed());
 }
 
-/* Lanes that are empty, good enough or no numbers; the bound may say less than the estimates. */
+/* Lanes that are empty, good enough or no numbers. */
 TEST_F(PoolTest, SpillsTheLanesThatAreAsked)
 {
 	Address links[OMENDB_LANES];
@@ -325,7 +325,7 @@ TEST_F(PoolTest, SpillsTheLanesThatAreAsked)
 		links[lane] = lane % 4 == 0 ? kNoAddress : 100 + lane;
 		estimates[lane] = lane % 4 == 1 ? std::nanf("") : (float) lane;
 	}
-	ASSERT_TRUE(pool.reject(links, estimates, 0xFFFFFFF0u, 1));
+	ASSERT_TRUE(pool.reject(links, estimates, 0xFFFFFFF0u, 4));
 	/* 6, 7 and 10 are not beyond the bound, the others wait until the window slides. */
 	EXPECT_TRUE(pool.has_next());
 	EXPECT_EQ(pool.pop(), 106u);
@@ -339,6 +339,28 @@ TEST_F(PoolTest, SpillsTheLanesThatAreAsked)
 	for (; pool.has_next(); left++)
 		pool.pop();
 	EXPECT_EQ(left, 7u + 6u + 5u);
+}
+
+/* Lists that are all empty lanes leave a long spill of nothing. */
+TEST_F(PoolTest, EmptyLanesAreNoCandidates)
+{
+	Address links[OMENDB_LANES];
+	float estimates[OMENDB_LANES];
+
+	std::fill_n(links, OMENDB_LANES, kNoAddress);
+	std::fill_n(estimates, OMENDB_LANES, kInfinity);
+	for (uint32_t blocks : {1u, 10000u})
+	{
+		ASSERT_TRUE(pool.start(20, true));
+		for (uint32_t i = 0; i < blocks; i++)
+			ASSERT_TRUE(pool.reject(links, estimates, 0xFFFFFFFFu, 5));
+		EXPECT_FALSE(pool.has_next());
+		ASSERT_TRUE(pool.offer(1, 1, 1));
+		ASSERT_TRUE(pool.has_next());
+		EXPECT_EQ(pool.pop(), 1u);
+		EXPECT_FALSE(pool.has_next());
+	}
+	EXPECT_FALSE(pool.failed());
 }
 
 TEST_F(PoolTest, WithoutRejectsNothingIsSpilled)
