@@ -71,8 +71,8 @@ define_settings(void)
 							 PGC_USERSET, 0, NULL, NULL, NULL);
 	DefineCustomBoolVariable("omen_hnsw.skip_sort_column",
 							 "Leaves out the distance where a plan computes it for nobody.",
-							 "Off, plans stay as PostgreSQL makes them.",
-							 &omendb_skip_sort_column, true, PGC_USERSET, 0, NULL, NULL, NULL);
+							 "Off, plans stay as PostgreSQL makes them.", &omendb_skip_sort_column,
+							 true, PGC_USERSET, 0, NULL, NULL, NULL);
 	MarkGUCPrefixReserved("omen_hnsw");
 }
 

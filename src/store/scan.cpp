@@ -256,7 +256,8 @@ struct Constants
 {
 	OmendbMetaPage meta; /* the fields before entry */
 	BlockNumber blocks;  /* no more than there are now */
-						 /* the mean, the signs of the rotation */
+
+	/* behind them: the mean, the signs of the rotation */
 
 	static Size
 	size(const OmendbMetaPage &m)
