@@ -4,6 +4,7 @@ Everything slow to make is kept in a cache directory and only made once.
 """
 
 import concurrent.futures
+import functools
 import gzip
 import json
 import os
@@ -21,19 +22,29 @@ QUERIES = 1000
 DEPTH = 100  # exact neighbours kept of each query
 CHOSEN = 2 * DEPTH  # of which float32 makes the first choice
 SEED = 20240229
+CLUSTERS, CENTRE_DIM, LATENT_DIM = 60, 30, 20  # of mixture
 
 
 class DataSet:
     """Base vectors, queries that are not among them, the metric, and for each
-    query its DEPTH nearest: ids and distances, by brute force."""
+    query the distances of its DEPTH nearest, by brute force."""
 
-    def __init__(self, name, metric, base, queries):
+    def __init__(self, name, metric, base, queries, cache):
         self.name = name
         self.metric = metric
         self.base = numpy.ascontiguousarray(base, "f4")
         self.queries = numpy.ascontiguousarray(queries, "f4")
         self.rows, self.dim = self.base.shape
-        self.limits = None
+        self.cache = cache
+
+    def first(self, rows):
+        """The same with fewer rows; the vectors are not copied."""
+        return DataSet(self.name, self.metric, self.base[:rows], self.queries, self.cache)
+
+    @functools.cached_property
+    def limits(self):
+        """Made when asked for: who only builds need not wait for it."""
+        return exact_limits(self, self.cache)
 
     def distances(self, ids, query):
         """In float64: squared L2, or cosine distance."""
@@ -112,21 +123,42 @@ def random(rows, dim):
     return "l2", vectors[:rows], vectors[rows:]
 
 
+def mixture(rows, dim):
+    """Clusters on low-dimensional subspaces, as the vectors of a model are: a
+    centre drawn from CENTRE_DIM dimensions, plus LATENT_DIM of the cluster's own
+    whose spread decays, plus a little noise in all. What is hard about such data
+    depends on these and little on DIM. Some clusters are far larger than others."""
+    generator = numpy.random.default_rng(SEED)
+    weights = generator.pareto(1.5, CLUSTERS) + 0.3
+    near = generator.choice(CLUSTERS, rows + QUERIES, p=weights / weights.sum())
+    spread = (numpy.arange(1, LATENT_DIM + 1) ** -0.1).astype("f4") * 2
+    centres = generator.standard_normal((CLUSTERS, CENTRE_DIM), "f4")
+    centres = centres @ generator.standard_normal((CENTRE_DIM, dim), "f4") / CENTRE_DIM ** 0.5
+    vectors = generator.standard_normal((rows + QUERIES, dim), "f4") * 0.05
+    vectors += centres[near]
+    for cluster in range(CLUSTERS):
+        axes = generator.standard_normal((LATENT_DIM, dim), "f4") / LATENT_DIM ** 0.5
+        here = numpy.flatnonzero(near == cluster)
+        latent = generator.standard_normal((len(here), LATENT_DIM), "f4") * spread
+        vectors[here] += latent @ axes
+    return "l2", vectors[:rows], vectors[rows:]
+
+
 SOURCES = {"fashion": fashion, "sift": sift, "words": words}
+SYNTHETIC = {"random": random, "mixture": mixture}
 
 
 def load(name, cache, data, rows):
-    """NAME is one of SOURCES or random:ROWS:DIM; rows None means all."""
-    if name.startswith("random:"):
-        metric, base, queries = random(*(int(part) for part in name.split(":")[1:]))
+    """NAME is one of SOURCES or of SYNTHETIC:ROWS:DIM; rows None means all."""
+    kind, *shape = name.split(":")
+    if kind in SYNTHETIC and len(shape) == 2:
+        metric, base, queries = SYNTHETIC[kind](*map(int, shape))
         base = base[:rows]
     elif name in SOURCES:
         metric, base, queries = SOURCES[name](cache, data, rows)
     else:
         raise SystemExit(f"bench: no data set '{name}'")
-    found = DataSet(name, metric, base, queries)
-    found.limits = exact_limits(found, cache)
-    return found
+    return DataSet(name, metric, base, queries, cache)
 
 
 # ---- exact answers ----
