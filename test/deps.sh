@@ -82,6 +82,8 @@ need_bench()
 {
     need_quickstart
     need_header libbenchmark-dev benchmark/benchmark.h
+    # The client library's header may lie outside the compiler's usual places.
+    need libpq-dev test -e "$("${PG_CONFIG:-pg_config}" --includedir 2>/dev/null)/libpq-fe.h"
     need_header libhnswlib-dev hnswlib/hnswlib.h
     need_module python3-h5py h5py
     need_module python3-faiss faiss

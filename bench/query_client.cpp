@@ -1,0 +1,343 @@
+// One connection to a server, measured without an interpreter in the way: reads
+// commands of bench.py on standard input, a line each, and answers every one
+// with "ok BYTES" or "error BYTES", a newline, and so many bytes.
+//
+//   query_client CONNINFO          its first answer is libpq's version
+//   sql TEXT                       values end with 0x1f, rows with 0x1e
+//   vectors FILE                   of which the queries are made, once
+//   prepare NAME TYPE TEXT         a statement; $1 is of that type
+//   run NAME FIRST COUNT           queries FIRST .. FIRST + COUNT - 1
+//   floor COUNT                    a one-row SELECT as often
+//
+// FILE: u32 vectors, u32 dim, then all of them as float32. The answer to run:
+// COUNT x i64 nanoseconds, COUNT x i64 rows found, then the ids, i64 each; to
+// floor: COUNT x i64 nanoseconds. The parameter and the ids are binary.
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <ctime>
+#include <iostream>
+#include <sstream>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include <libpq-fe.h>
+
+namespace
+{
+
+constexpr Oid INT4_OID = 23; // of pg_type, the same in every server
+
+int64_t
+now()
+{
+	timespec time;
+
+	clock_gettime(CLOCK_MONOTONIC, &time);
+	return int64_t{time.tv_sec} * 1000000000 + time.tv_nsec;
+}
+
+// Integers of libpq's binary format are big-endian, whatever their width.
+template <typename Unsigned>
+void
+put(std::string &out, Unsigned value)
+{
+	for (int shift = 8 * (sizeof value - 1); shift >= 0; shift -= 8)
+	{
+		out += static_cast<char>(value >> shift);
+	}
+}
+
+int64_t
+get(const char *bytes, int length)
+{
+	// The sign comes with the first byte.
+	int64_t value = length > 0 && static_cast<signed char>(bytes[0]) < 0 ? -1 : 0;
+
+	for (int i = 0; i < length; i++)
+	{
+		value = static_cast<int64_t>(static_cast<uint64_t>(value) << 8) |
+				static_cast<unsigned char>(bytes[i]);
+	}
+	return value;
+}
+
+void
+append(std::string &out, const std::vector<int64_t> &values)
+{
+	out.append(reinterpret_cast<const char *>(values.data()), values.size() * sizeof(int64_t));
+}
+
+// What vector_recv() reads: int16 dim, int16 unused, dim x float4.
+std::vector<std::string>
+read_vectors(const std::string &path)
+{
+	std::FILE *file = std::fopen(path.c_str(), "rb");
+	uint32_t head[2];
+
+	if (!file || std::fread(head, sizeof head, 1, file) != 1)
+	{
+		throw std::runtime_error("cannot read " + path);
+	}
+	std::vector<std::string> messages(head[0]);
+	std::vector<uint32_t> row(head[1]);
+	for (std::string &message : messages)
+	{
+		if (std::fread(row.data(), sizeof row[0], row.size(), file) != row.size())
+		{
+			throw std::runtime_error(path + " is too short");
+		}
+		put(message, static_cast<uint16_t>(row.size()));
+		put(message, uint16_t{0});
+		for (uint32_t bits : row)
+		{
+			put(message, bits);
+		}
+	}
+	std::fclose(file);
+	return messages;
+}
+
+class Client
+{
+public:
+	explicit Client(const char *conninfo) : connection_(PQconnectdb(conninfo))
+	{
+		if (PQstatus(connection_) != CONNECTION_OK)
+		{
+			throw std::runtime_error(PQerrorMessage(connection_));
+		}
+		// Told apart from an error by nobody, and of no use to a benchmark.
+		PQsetNoticeProcessor(
+			connection_, [](void *, const char *) {}, nullptr);
+	}
+
+	Client(const Client &) = delete;
+	Client &operator=(const Client &) = delete;
+
+	~Client()
+	{
+		PQfinish(connection_);
+	}
+
+	std::string answer(const std::string &line);
+
+private:
+	std::string sql(const std::string &text);
+	void prepare(const std::string &name, Oid type, const std::string &text);
+	Oid type_of(const std::string &name);
+	std::string run(const std::string &name, size_t first, size_t count);
+	std::string floor(size_t count);
+
+	// Throws the server's message unless the result is of that kind.
+	PGresult *
+	checked(PGresult *result, ExecStatusType status)
+	{
+		if (PQresultStatus(result) != status)
+		{
+			PQclear(result);
+			throw std::runtime_error(PQerrorMessage(connection_));
+		}
+		return result;
+	}
+
+	PGresult *
+	execute(const char *name, const std::string &message)
+	{
+		const char *value = message.data();
+		int length = static_cast<int>(message.size());
+		int binary = 1;
+
+		return PQexecPrepared(connection_, name, 1, &value, &length, &binary, 1);
+	}
+
+	PGconn *connection_;
+	std::vector<std::string> queries_;
+	bool has_floor_ = false;
+};
+
+std::string
+Client::sql(const std::string &text)
+{
+	PGresult *result = PQexec(connection_, text.c_str());
+	std::string out;
+
+	if (PQresultStatus(result) != PGRES_COMMAND_OK)
+	{
+		checked(result, PGRES_TUPLES_OK);
+	}
+	for (int row = 0; row < PQntuples(result); row++)
+	{
+		for (int column = 0; column < PQnfields(result); column++)
+		{
+			out += PQgetvalue(result, row, column);
+			out += '\x1f';
+		}
+		out += '\x1e';
+	}
+	PQclear(result);
+	return out;
+}
+
+Oid
+Client::type_of(const std::string &name)
+{
+	const char *value = name.c_str();
+	PGresult *result = checked(PQexecParams(connection_, "SELECT $1::text::regtype::oid", 1,
+											nullptr, &value, nullptr, nullptr, 0),
+							   PGRES_TUPLES_OK);
+	Oid oid = static_cast<Oid>(std::strtoul(PQgetvalue(result, 0, 0), nullptr, 10));
+
+	PQclear(result);
+	return oid;
+}
+
+void
+Client::prepare(const std::string &name, Oid type, const std::string &text)
+{
+	PQclear(
+		checked(PQprepare(connection_, name.c_str(), text.c_str(), 1, &type), PGRES_COMMAND_OK));
+}
+
+std::string
+Client::run(const std::string &name, size_t first, size_t count)
+{
+	std::vector<int64_t> times(count), found(count), ids;
+	std::string out;
+
+	if (first > queries_.size() || count > queries_.size() - first)
+	{
+		throw std::runtime_error("no such query");
+	}
+	// Memory of our own is not what is measured.
+	ids.reserve(count * 128);
+	for (size_t i = 0; i < count; i++)
+	{
+		int64_t start = now();
+		PGresult *result = execute(name.c_str(), queries_[first + i]);
+		int rows = PQntuples(result);
+		for (int row = 0; row < rows; row++)
+		{
+			ids.push_back(get(PQgetvalue(result, row, 0), PQgetlength(result, row, 0)));
+		}
+		times[i] = now() - start;
+		found[i] = rows;
+		PQclear(checked(result, PGRES_TUPLES_OK));
+	}
+	append(out, times);
+	append(out, found);
+	append(out, ids);
+	return out;
+}
+
+// What a client and a server need for any prepared statement at all.
+std::string
+Client::floor(size_t count)
+{
+	std::vector<int64_t> times(count);
+	std::string one, out;
+	int64_t sum = 0;
+
+	if (!has_floor_)
+	{
+		prepare("floor", INT4_OID, "SELECT $1::int4");
+		has_floor_ = true;
+	}
+	put(one, uint32_t{1});
+	for (int64_t &time : times)
+	{
+		int64_t start = now();
+		PGresult *result = execute("floor", one);
+		if (PQntuples(result) == 1)
+		{
+			sum += get(PQgetvalue(result, 0, 0), PQgetlength(result, 0, 0));
+		}
+		time = now() - start;
+		PQclear(checked(result, PGRES_TUPLES_OK));
+	}
+	if (sum != static_cast<int64_t>(count))
+	{
+		throw std::runtime_error("SELECT 1 is not 1");
+	}
+	append(out, times);
+	return out;
+}
+
+std::string
+Client::answer(const std::string &line)
+{
+	std::istringstream words(line);
+	std::string command, name, type, text;
+	size_t first = 0, count = 0;
+
+	words >> command;
+	if (command == "sql" && std::getline(words >> std::ws, text))
+	{
+		return sql(text);
+	}
+	if (command == "vectors" && std::getline(words >> std::ws, text))
+	{
+		queries_ = read_vectors(text);
+		return "";
+	}
+	if (command == "prepare" && words >> name >> type && std::getline(words >> std::ws, text))
+	{
+		prepare(name, type_of(type), text);
+		return "";
+	}
+	if (command == "run" && words >> name >> first >> count)
+	{
+		return run(name, first, count);
+	}
+	if (command == "floor" && words >> count)
+	{
+		return floor(count);
+	}
+	throw std::runtime_error("query_client: no such command: " + line);
+}
+
+void
+reply(const char *verdict, const std::string &payload)
+{
+	std::printf("%s %zu\n", verdict, payload.size());
+	std::fwrite(payload.data(), 1, payload.size(), stdout);
+	std::fflush(stdout);
+}
+
+} // namespace
+
+int
+main(int argc, char **argv)
+{
+	if (argc != 2)
+	{
+		std::fprintf(stderr, "usage: query_client CONNINFO\n");
+		return 2;
+	}
+	try
+	{
+		Client client(argv[1]);
+		std::string line;
+
+		reply("ok", std::to_string(PQlibVersion()));
+		while (std::getline(std::cin, line))
+		{
+			try
+			{
+				reply("ok", client.answer(line));
+			}
+			catch (const std::exception &error)
+			{
+				reply("error", error.what());
+			}
+		}
+	}
+	catch (const std::exception &error)
+	{
+		reply("error", error.what());
+		return 1;
+	}
+	return 0;
+}

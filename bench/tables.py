@@ -1,0 +1,265 @@
+"""What bench.py found, as Markdown to be put into README.md."""
+
+from measure import TARGETS, build_seconds
+
+
+def row(*cells):
+    return "| " + " | ".join(str(cell) for cell in cells) + " |"
+
+
+def head(*names):
+    yield row(*names)
+    yield "|" + "---|" * len(names)
+
+
+def title(data_set):
+    yield (f"**{data_set['name']}**, {data_set['rows']} x {data_set['dim']}, "
+           f"{data_set['metric']}")
+    yield ""
+
+
+def figure(pair, form=".0f", first=">="):
+    """A figure of interpolated(); marked where it is only a bound."""
+    if pair is None:
+        return "not reached"
+    value, exact = pair
+    return ("" if exact else first + " ") + format(value, form)
+
+
+def quotient(pair, by):
+    if pair is None or by is None:
+        return "-"
+    exact = pair[1] and by[1]
+    return ("" if exact else "~") + f"{pair[0] / by[0]:.2f}x"
+
+
+def times(value, by):
+    return f"{value / by:.2f}x" if value and by else "-"
+
+
+def leader(names):
+    """The system that the others are held against: omendb, whatever its storage
+    parameters; the first if there are several."""
+    return next((name for name in names if name.split(" ")[0] == "omendb"), None)
+
+
+def failed(name, result):
+    return row(name, f"failed: {result.get('error', '')}")
+
+
+# ---- one data set ----
+
+def comparison(data_set):
+    """Every table of one data set."""
+    yield from title(data_set)
+    for table in (build_table, target_table, ratio_table, point_table):
+        yield from table(data_set)
+        yield ""
+
+
+def build_table(data_set):
+    yield from head("system", "build s", "vectors/s", "processes", "index MB", "table MB",
+                    "load s")
+    for name, result in data_set["systems"].items():
+        if "builds" not in result:
+            yield failed(name, result)
+            continue
+        seconds, last = build_seconds(result), result["builds"][-1]
+        yield row(name, f"{seconds:.1f}", f"{data_set['rows'] / seconds:.0f}",
+                  last["processes"], f"{last['index_bytes'] / 1e6:.0f}",
+                  f"{result['table_bytes'] / 1e6:.0f}" if "table_bytes" in result else "-",
+                  f"{result['load_seconds']:.1f}" if "load_seconds" in result else "-")
+
+
+def target_table(data_set):
+    yield from head("system", "queries/s at 0.95", "at 0.99", "own us at 0.95", "at 0.99",
+                    "p50 us at 0.95", "at 0.99", "index accesses at 0.95", "at 0.99",
+                    "heap rows at 0.95", "at 0.99")
+    for name, result in data_set["systems"].items():
+        if "at" not in result:
+            yield failed(name, result)
+            continue
+        cells = []
+        for value in ("qps", "own_us", "p50_us", "index_accesses", "heap_rows"):
+            known = any(value in point for point in result["points"])
+            for target in TARGETS:
+                cells.append("-" if not known else figure(
+                    result["at"][value][str(target)], ".1f" if value == "heap_rows" else ".0f",
+                    ">=" if value == "qps" else "<="))
+        yield row(name, *cells)
+
+
+def ratio_table(data_set):
+    """omendb divided by each of the others."""
+    yield from head("omendb against", "build rate", "index size", "queries/s at 0.95",
+                    "at 0.99", "own time at 0.95", "at 0.99", "p50 at 0.95", "at 0.99",
+                    "index accesses at 0.95", "at 0.99")
+    first = leader(data_set["systems"])
+    ours = data_set["systems"].get(first, {})
+    for name, result in data_set["systems"].items():
+        if name == first or "at" not in ours or "at" not in result:
+            continue
+        cells = [times(build_seconds(result), build_seconds(ours)),
+                 times(ours["builds"][-1]["index_bytes"], result["builds"][-1]["index_bytes"])]
+        for value in ("qps", "own_us", "p50_us", "index_accesses"):
+            for target in TARGETS:
+                cells.append(quotient(ours["at"][value][str(target)],
+                                      result["at"][value][str(target)]))
+        yield row(name, *cells)
+
+
+def point_table(data_set):
+    yield from head("system", "ef", "recall@1", "recall@10", "recall@100", "queries/s",
+                    "(min .. max)", "p50 us", "p99 us", "own us", "index accesses", "heap rows",
+                    "faults")
+    for name, result in data_set["systems"].items():
+        for ef in sorted({point["ef"] for point in result.get("points", [])}):
+            yield point_row(name, ef, {point["k"]: point for point in result["points"]
+                                       if point["ef"] == ef})
+
+
+def point_row(name, ef, of_k):
+    """LIMIT 10 and LIMIT 100 each stop at an ef of their own; all but recall@100 is
+    of LIMIT 10."""
+    hundred = f"{of_k[100]['recall_100']:.4f}" if 100 in of_k else ""
+    faults = faults_of(*of_k.values())
+    if 10 not in of_k:
+        return row(name, ef, "", "", hundred, *[""] * 7, faults)
+    point = of_k[10]
+    pages = ["-", "-"]
+    if "index_accesses" in point:
+        pages = [f"{point['index_accesses']:.0f}", f"{point['heap_rows']:.1f}"]
+    return row(name, ef, f"{point['recall_1']:.4f}", f"{point['recall_10']:.4f}", hundred,
+               f"{point['qps']:.0f}", f"{point['qps_min']:.0f} .. {point['qps_max']:.0f}",
+               f"{point['p50_us']:.0f}", f"{point['p99_us']:.0f}", f"{point['own_us']:.0f}",
+               *pages, faults)
+
+
+def faults_of(*points):
+    return ", ".join(f"{point[name]} {name}" for point in points
+                     for name in ("short", "twice", "disordered") if point.get(name))
+
+
+# ---- several at once ----
+
+def shapes(data_sets):
+    """The storage parameters side by side: what they cost, what they give, and each
+    against the first omendb, which has none unless asked otherwise."""
+    yield from head("data set", "dim", "system", "vectors/s", "index MB", "queries/s at 0.95",
+                    "at 0.99", "own us at 0.95", "at 0.99", "index accesses at 0.95", "at 0.99",
+                    "own time at 0.95 against omendb", "at 0.99")
+    for data_set in data_sets:
+        ours = data_set["systems"].get(leader(data_set["systems"]), {}).get("at")
+        for name, result in data_set["systems"].items():
+            if "at" not in result:
+                yield row(data_set["name"], data_set["dim"], name,
+                          f"failed: {result.get('error', '')}")
+                continue
+            cells = [figure(result["at"][value][str(target)],
+                            first=">=" if value == "qps" else "<=")
+                     for value in ("qps", "own_us", "index_accesses") for target in TARGETS]
+            cells += [quotient(result["at"]["own_us"][str(target)],
+                               ours["own_us"][str(target)]) if ours else "-"
+                      for target in TARGETS]
+            yield row(data_set["name"], data_set["dim"], name,
+                      f"{data_set['rows'] / build_seconds(result):.0f}",
+                      f"{result['builds'][-1]['index_bytes'] / 1e6:.0f}", *cells)
+
+
+def builds(data_set):
+    """Rates by rows and processes: against the others, and against one process."""
+    yield f"**{data_set['name']}**, dim {data_set['dim']}, {data_set['metric']}"
+    yield ""
+    yield from head("rows", "processes", "system", "build s", "vectors/s", "(min .. max)",
+                    "omendb is", "against 1 process", "more processes seen")
+    median = {case_key(each): build_seconds(each) for each in data_set["cases"]
+              if "builds" in each}
+    first = leader(each["system"] for each in data_set["cases"])
+    for each in data_set["cases"]:
+        key = rows, processes, name = case_key(each)
+        if key not in median:
+            yield row(*key, f"failed: {each.get('error', '')}")
+            continue
+        seconds = [build["seconds"] for build in each["builds"]]
+        ours = median.get((rows, processes, first))
+        yield row(*key, f"{median[key]:.2f}", f"{rows / median[key]:.0f}",
+                  f"{rows / max(seconds):.0f} .. {rows / min(seconds):.0f}",
+                  times(median[key], ours) if name != first else "",
+                  times(median.get((rows, 1, name)), median[key]),
+                  each["builds"][-1]["processes"] - 1)
+
+
+def case_key(case):
+    return case["rows"], case["processes"], case["system"]
+
+
+def scaling(data_set):
+    yield f"**{data_set['name']}**, dim {data_set['dim']}, {data_set['metric']}"
+    yield ""
+    yield from head("system", "rows", "vectors/s", "build us per vector", "queries/s at 0.95",
+                    "own us at 0.95", "index accesses at 0.95")
+    for kind, growth in data_set["growth"].items():
+        for rows, result in growth["by_rows"].items():
+            if "at" not in result:
+                yield row(kind, rows, f"failed: {result.get('error', '')}")
+                continue
+            at = result["at"]
+            accesses = at["index_accesses"]["0.95"] if kind != "hnswlib" else None
+            yield row(kind, rows, f"{1e6 / result['build_us']:.0f}", f"{result['build_us']:.1f}",
+                      figure(at["qps"]["0.95"]), figure(at["own_us"]["0.95"], first="<="),
+                      figure(accesses, first="<=") if accesses else "-")
+    yield ""
+    yield from head("system", "from", "to", "own time at 0.95", "exponent",
+                    "build time per vector", "exponent")
+    for kind, growth in data_set["growth"].items():
+        cells = []
+        for value in ("own_us", "build_us"):
+            fit = growth[value]
+            cells += [f"{fit['ratio']:.2f}x", f"{fit['exponent']:.3f}"] if fit else ["-", "-"]
+        yield row(kind, growth["from"], growth["to"], *cells)
+
+
+def memory(data_set):
+    yield from title(data_set)
+    yield from head("system", "shared_buffers", "maintenance_work_mem", "build s", "vectors/s",
+                    "of its rate in memory", "omendb is", "recall@10", "notices", "faults")
+    by_case = {(case["shared_buffers"], case["limited"], case["system"]): case
+               for case in data_set["cases"]}
+    first = leader(case["system"] for case in data_set["cases"])
+    for case in data_set["cases"]:
+        name, where = case["system"], (case["shared_buffers"], case["limited"])
+        begin = [name, case["shared_buffers"], case["maintenance_work_mem"]]
+        rate = case.get("rate")
+        ours = by_case.get((*where, first), {}).get("rate")
+        whole = next((other.get("rate") for other in data_set["cases"]
+                      if other["system"] == name and not other["limited"]), None)
+        recall = case.get("queries", {}).get("recall_10")
+        faults = case.get("error", "") or faults_of(case.get("queries", {}))
+        yield row(*begin, f"{data_set['rows'] / rate:.1f}" if rate else "-",
+                  f"{rate:.0f}" if rate else "-", times(rate, whole),
+                  times(ours, rate) if name != first else "",
+                  f"{recall:.4f}" if recall is not None else "-",
+                  len(case["builds"][-1]["notices"]) if "builds" in case else "-", faults)
+
+
+def cold(data_set):
+    yield from title(data_set)
+    dropped = "dropped" if data_set["page_cache_dropped"] else "NOT dropped"
+    yield (f"First {data_set['queries']} queries after a restart, page cache {dropped}, default "
+           f"ef_search; medians of {data_set['starts']} starts.")
+    yield ""
+    yield from head("system", "p50 us", "mean us", "first us", "slowest us", "buffers read",
+                    "p50 us when repeated", "recall@10", "omendb is: p50", "mean",
+                    "buffers read")
+    first = leader(data_set["systems"])
+    ours = data_set["systems"].get(first, {}).get("cold")
+    for name, result in data_set["systems"].items():
+        if "cold" not in result:
+            yield failed(name, result)
+            continue
+        each = result["cold"]
+        ratios = [times(ours[value], each[value]) if ours and name != first else ""
+                  for value in ("p50_us", "mean_us", "read")]
+        yield row(name, f"{each['p50_us']:.0f}", f"{each['mean_us']:.0f}",
+                  f"{each['first_us']:.0f}", f"{each['slowest_us']:.0f}", f"{each['read']:.1f}",
+                  f"{each['again_us']:.0f}", f"{each['recall_10']:.4f}", *ratios)
