@@ -1,13 +1,11 @@
 /*
  * build.c - CREATE INDEX and REINDEX.
  *
- * Rows are inserted into final page images in memory (store/build.cpp), then
- * the pages are written in order and logged by range. Nothing reaches the disk
- * before the graph is complete.
+ * All rows are loaded, the graph is made from them at once (graph/bulk.hpp), and
+ * every participant writes and logs its part of the pages. The first pages, with
+ * the entry point, come last.
  */
 #include "postgres.h"
-
-#include <math.h>
 
 #include "access/xloginsert.h"
 #include "catalog/index.h"
@@ -16,18 +14,17 @@
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "storage/bufmgr.h"
+#include "storage/smgr.h"
 #include "utils/backend_progress.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
+#include "utils/wait_event.h"
 
 #include "am/am.h"
 #include "am/build.h"
 #include "pg/compat.h"
 #include "store/index.h"
 #include "store/pages.h"
-
-/* Rows between two updates of the progress report. */
-#define PROGRESS_ROWS 128
 
 /* Seed of the rotation and of the levels: the same table gives the same index. */
 #define BUILD_SEED UINT64CONST(0x6F6D656E64620001)
@@ -43,10 +40,12 @@ omendb_ambuildphasename(int64 phase)
 			return "sampling table";
 		case OMENDB_PHASE_LOAD:
 			return "loading tuples";
+		case OMENDB_PHASE_COMPARE:
+			return "comparing vectors";
+		case OMENDB_PHASE_LINK:
+			return "linking nodes";
 		case OMENDB_PHASE_WRITE:
 			return "writing pages";
-		case OMENDB_PHASE_LOG:
-			return "logging pages";
 		default:
 			return NULL;
 	}
@@ -92,25 +91,10 @@ init_meta(OmendbBuild *build)
 				errhint("Use a smaller m, storage = int8, or fewer dimensions."));
 }
 
-/* ---- rows into the graph ---- */
+/* ---- rows ---- */
 
 static void
-report_area_full(const OmendbBuild *build)
-{
-	double pages = omendb_build_pages(build->control);
-	double rows = Max((double) omendb_build_tids(build->control), 1.0);
-	double expected = Max(build->tuples_expected, rows * 1.2);
-	double needed = pages * OMENDB_PAGE_SIZE * 1.1 * expected / rows / (1024.0 * 1024.0);
-
-	ereport(ERROR, errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
-			errmsg("omen_hnsw graph does not fit into maintenance_work_mem"),
-			errdetail("It reached %.0f MB after %.0f of about %.0f tuples.",
-					  pages * OMENDB_PAGE_SIZE / (1024.0 * 1024.0), rows, expected),
-			errhint("Set maintenance_work_mem to at least %.0f MB.", ceil(needed) + 1));
-}
-
-static void
-insert_row(Relation index, ItemPointer tid, Datum *values, bool *isnull, bool alive, void *opaque)
+load_row(Relation index, ItemPointer tid, Datum *values, bool *isnull, bool alive, void *opaque)
 {
 	OmendbBuild *build = (OmendbBuild *) opaque;
 	MemoryContext old;
@@ -118,16 +102,12 @@ insert_row(Relation index, ItemPointer tid, Datum *values, bool *isnull, bool al
 	int dim;
 	const float *elements;
 	uint32 hash;
-	OmendbInsertResult result;
 
 	if (isnull[0])
 	{
 		build->skipped++;
 		return;
 	}
-	/* The build begins again without workers: hurry through the scan. */
-	if (build->area.shared->shared_memory_full)
-		return;
 	old = MemoryContextSwitchTo(build->row_context);
 	value = PointerGetDatum(PG_DETOAST_DATUM(values[0]));
 	dim = build->opclass->dim(value);
@@ -136,110 +116,175 @@ insert_row(Relation index, ItemPointer tid, Datum *values, bool *isnull, bool al
 				errmsg("expected %d dimensions, not %d", (int) build->meta.input_dim, dim));
 	elements = build->opclass->elements(value, build->buffer);
 	hash = hash_bytes((const unsigned char *) elements, dim * (int) sizeof(float));
-	result = omendb_builder_insert(build->builder, elements, hash, tid);
+	if (!omendb_builder_add(build->builder, elements, hash, tid))
+		build->skipped++;
 	MemoryContextSwitchTo(old);
 	MemoryContextReset(build->row_context);
-
-	if (result == OMENDB_NOT_INDEXED)
-		build->skipped++;
-	else if (result == OMENDB_AREA_FULL && !build->area.shared->shared_memory_full)
-		report_area_full(build);
-	if (build->is_leader && ++build->seen % PROGRESS_ROWS == 0)
+	if (build->is_leader && omendb_build_rows(build->control) % 128 == 0)
 		pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_DONE,
-									 (int64) omendb_build_tids(build->control));
+									 (int64) omendb_build_rows(build->control));
 }
 
-void
-omendb_build_insert_all(OmendbBuild *build, TableScanDesc scan)
+/* ---- what the builder calls ---- */
+
+static bool
+build_meet(void *context)
 {
-	build->builder =
-		omendb_builder_create(&build->meta, build->mean, build->control, &build->area.calls);
-	build->heap_tuples += table_index_build_scan(build->heap, build->index, build->info, true,
-												 build->is_leader, insert_row, build, scan);
+	OmendbBuild *build = (OmendbBuild *) context;
+
+	CHECK_FOR_INTERRUPTS();
+	if (build->barrier == NULL)
+		return true;
+	return BarrierArriveAndWait(build->barrier, WAIT_EVENT_PARALLEL_CREATE_INDEX_SCAN);
 }
 
-/* The whole build in this process, in private memory. */
 static void
-build_serial(OmendbBuild *build, Size bytes_wanted, Size bytes_limit)
+build_poll(void *context)
 {
-	OmendbAreaShared *shared = (OmendbAreaShared *) palloc(sizeof(OmendbAreaShared));
-
-	build->control = (OmendbBuildControl *) palloc0(omendb_build_control_size());
-	omendb_build_control_init(build->control);
-	omendb_area_init_shared(shared, bytes_wanted, bytes_limit);
-	omendb_area_init(&build->area, shared, build->control, NULL);
-	build->heap_tuples = 0;
-	build->skipped = 0;
-	omendb_build_insert_all(build, NULL);
+	CHECK_FOR_INTERRUPTS();
 }
 
-/* ---- pages to the relation ---- */
-
-/* Append a page: header, special space, then `used` bytes of content. */
+/* Each phase counts the tuples again: a part of its pieces is that part of the tuples. */
 static void
-append_page(Relation index, ForkNumber fork, uint16 kind, uint16 slots, const char *content,
-			Size used)
+build_progress(void *context, uint32 step, uint32 first, uint32 limit)
 {
-	Buffer buffer = ReadBufferExtended(index, fork, P_NEW, RBM_ZERO_AND_LOCK, NULL);
+	OmendbBuild *build = (OmendbBuild *) context;
+	int phase = omendb_build_step_writes(step)     ? OMENDB_PHASE_WRITE
+				: omendb_build_step_compares(step) ? OMENDB_PHASE_COMPARE
+												   : OMENDB_PHASE_LINK;
+
+	if (!build->is_leader)
+		return;
+	if (phase != build->phase)
+	{
+		set_phase(phase);
+		build->phase = phase;
+		pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_TOTAL,
+									 (int64) omendb_build_rows(build->control));
+	}
+	pgstat_progress_update_param(
+		PROGRESS_CREATEIDX_TUPLES_DONE,
+		(int64) ((double) omendb_build_rows(build->control) * first / limit));
+}
+
+static void
+build_extend(void *context, uint32 region, uint32 segments, Size segment_bytes)
+{
+	omendb_area_extend(((OmendbBuild *) context)->area, region, segments, segment_bytes);
+}
+
+static uint8 *const *
+build_map(void *context, uint32 region, uint32 *count)
+{
+	return omendb_area_map(((OmendbBuild *) context)->area, region, count);
+}
+
+/*
+ * Extend the relation by pages of zeros, so that participants may write in any
+ * order and a full disk is noticed here.
+ */
+static void
+build_begin_pages(void *context, BlockNumber blocks)
+{
+	OmendbBuild *build = (OmendbBuild *) context;
+	PGAlignedBlock zeros;
+
+	memset(zeros.data, 0, BLCKSZ);
+	for (BlockNumber block = RelationGetNumberOfBlocks(build->index); block < blocks; block++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		smgrextend(omendb_smgr(build->index), MAIN_FORKNUM, block, zeros.data, false);
+	}
+}
+
+/* A page that exists: header, special space, then `used` bytes of content. */
+static void
+put_page(Relation index, ForkNumber fork, BlockNumber block, uint16 kind, uint16 slots,
+		 const char *content, Size used)
+{
+	Buffer buffer = ReadBufferExtended(index, fork, block, RBM_ZERO_AND_LOCK, NULL);
 	Page page = BufferGetPage(buffer);
 
 	omendb_init_page(page, kind, slots, used);
 	memcpy(page + OMENDB_PAGE_HEADER, content, used);
 	MarkBufferDirty(buffer);
 	UnlockReleaseBuffer(buffer);
-	CHECK_FOR_INTERRUPTS();
 }
 
 static void
-write_parameters(const OmendbBuild *build, ForkNumber fork)
+build_write_page(void *context, BlockNumber block, uint16 kind, uint16 slots, const char *content,
+				 Size bytes)
 {
-	uint32 done = 0;
+	put_page(((OmendbBuild *) context)->index, MAIN_FORKNUM, block, kind, slots, content, bytes);
+}
 
-	while (build->meta.sampled > 0 && done < build->meta.input_dim)
+static void
+build_written(void *context, BlockNumber first, uint32 count)
+{
+	Relation index = ((OmendbBuild *) context)->index;
+
+	if (RelationNeedsWAL(index))
+		log_newpage_range(index, MAIN_FORKNUM, first, first + count, true);
+}
+
+void
+omendb_build_load(OmendbBuild *build, TableScanDesc scan)
+{
+	static const OmendbBuildCalls calls = {
+		NULL,      build_meet,        build_poll,       build_progress, build_extend,
+		build_map, build_begin_pages, build_write_page, build_written};
+	OmendbBuildCalls own = calls;
+
+	own.context = build;
+	build->builder = omendb_builder_create(&build->meta, build->mean, build->control, &own);
+	build->heap_tuples += table_index_build_scan(build->heap, build->index, build->info, true,
+												 build->is_leader, load_row, build, scan);
+}
+
+void
+omendb_build_finish(OmendbBuild *build)
+{
+	omendb_builder_finish(build->builder);
+}
+
+/* The whole build in this process. */
+static void
+build_serial(OmendbBuild *build)
+{
+	OmendbAreaShared *shared = (OmendbAreaShared *) palloc(sizeof(OmendbAreaShared));
+
+	build->control = (OmendbBuildControl *) palloc0(omendb_build_control_size());
+	omendb_build_control_init(build->control, &build->meta, build->tuples_expected);
+	omendb_area_init_shared(shared, omendb_build_memory_limit(),
+							omendb_build_bytes_expected(build));
+	build->area = omendb_area_create(shared, NULL);
+	omendb_build_load(build, NULL);
+	omendb_build_finish(build);
+}
+
+/* ---- pages to the relation ---- */
+
+/* The meta page and the mean, in front of the graph. */
+static void
+write_first_pages(OmendbBuild *build, ForkNumber fork)
+{
+	OmendbMetaPage *meta = &build->meta;
+	BlockNumber first = meta->parameters_block + meta->parameter_blocks;
+
+	meta->mean_checksum = meta->sampled > 0 ? omendb_mean_checksum(meta, build->mean) : 0;
+	meta->checksum = omendb_meta_checksum(meta);
+	put_page(build->index, fork, OMENDB_META_BLOCK, OMENDB_PAGE_META, 0, (const char *) meta,
+			 sizeof(OmendbMetaPage));
+	for (uint32 i = 0; i < meta->parameter_blocks; i++)
 	{
-		uint32 n = Min(build->meta.input_dim - done, OMENDB_MEAN_PER_PAGE);
+		uint32 done = i * OMENDB_MEAN_PER_PAGE;
+		uint32 n = Min(meta->input_dim - done, OMENDB_MEAN_PER_PAGE);
 
-		append_page(build->index, fork, OMENDB_PAGE_PARAMETERS, 0,
-					(const char *) (build->mean + done), n * sizeof(float));
-		done += n;
+		put_page(build->index, fork, meta->parameters_block + i, OMENDB_PAGE_PARAMETERS, 0,
+				 (const char *) (build->mean + done), n * sizeof(float));
 	}
-}
-
-static void
-write_graph(OmendbBuild *build)
-{
-	uint32 pages = omendb_build_pages(build->control);
-
-	for (uint32 i = 0; i < pages; i++)
-	{
-		const char *image = omendb_builder_page(build->builder, i);
-		const OmendbPageSpecial *special =
-			(const OmendbPageSpecial *) (image + OMENDB_PAGE_SIZE - sizeof(OmendbPageSpecial));
-		Size slot =
-			special->kind == OMENDB_PAGE_GRAPH ? build->meta.slot_bytes : sizeof(OmendbTidPart);
-
-		append_page(build->index, MAIN_FORKNUM, special->kind, special->slots,
-					image + OMENDB_PAGE_HEADER, special->slots * slot);
-	}
-}
-
-static void
-write_pages(OmendbBuild *build, ForkNumber fork)
-{
-	build->meta.mean_checksum =
-		build->meta.sampled > 0 ? omendb_mean_checksum(&build->meta, build->mean) : 0;
-	build->meta.checksum = omendb_meta_checksum(&build->meta);
-	append_page(build->index, fork, OMENDB_PAGE_META, 0, (const char *) &build->meta,
-				sizeof(OmendbMetaPage));
-	write_parameters(build, fork);
-	if (build->control != NULL)
-		write_graph(build);
 	if (RelationNeedsWAL(build->index) || fork == INIT_FORKNUM)
-	{
-		set_phase(OMENDB_PHASE_LOG);
-		log_newpage_range(build->index, fork, 0,
-						  RelationGetNumberOfBlocksInFork(build->index, fork), true);
-	}
+		log_newpage_range(build->index, fork, 0, first, true);
 }
 
 /* ---- the callbacks ---- */
@@ -277,45 +322,33 @@ take_sample(OmendbBuild *build)
 	pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_TOTAL, (int64) sample.tuples);
 }
 
-/* Bytes of the pages the expected rows will fill, upper levels and part-filled pages included. */
-static Size
-expected_bytes(const OmendbBuild *build)
+Size
+omendb_build_memory_limit(void)
 {
-	double pages = build->tuples_expected * (1.0 + 1.0 / 31) / build->meta.slots * 1.02 + 16;
+	return (Size) maintenance_work_mem * 1024;
+}
 
-	return (Size) Min(pages * OMENDB_PAGE_SIZE, (double) (SIZE_MAX / 4));
+Size
+omendb_build_bytes_expected(const OmendbBuild *build)
+{
+	double rows = Max(build->tuples_expected, (double) 0) * 1.1 + 4096;
+
+	return (Size) Min(rows * (double) omendb_build_row_bytes(&build->meta),
+					  (double) (SIZE_MAX / 4));
 }
 
 static OmendbParallelBuild *
 build_graph(OmendbBuild *build)
 {
-	Size limit = (Size) maintenance_work_mem * 1024;
-	Size wanted = expected_bytes(build);
 	int workers = omendb_plan_build_workers(build);
 	OmendbParallelBuild *parallel = NULL;
 
 	set_phase(OMENDB_PHASE_LOAD);
-	if (workers > 0 && !omendb_shared_memory_has(Min(wanted, limit) + OMENDB_CHUNK_SIZE))
-	{
-		ereport(DEBUG1, errmsg_internal("not enough shared memory for parallel workers"));
-		workers = 0;
-	}
 	if (workers > 0)
-	{
-		bool memory_full;
-
-		parallel = omendb_parallel_build(build, workers, wanted, limit, &memory_full);
-		if (parallel != NULL && !memory_full)
-			return parallel;
-		if (parallel != NULL)
-		{
-			omendb_parallel_build_end(parallel);
-			ereport(NOTICE, errmsg("shared memory is full, building the omen_hnsw index again "
-								   "without parallel workers"));
-		}
-	}
-	build_serial(build, wanted, limit);
-	return NULL;
+		parallel = omendb_parallel_build(build, workers);
+	if (parallel == NULL)
+		build_serial(build);
+	return parallel;
 }
 
 IndexBuildResult *
@@ -324,21 +357,27 @@ omendb_ambuild(Relation heap, Relation index, IndexInfo *info)
 	IndexBuildResult *result;
 	OmendbParallelBuild *parallel;
 	OmendbBuild build;
+	MemoryContext caller;
+	MemoryContext context;
 
 	omendb_refuse_concurrent(info);
 	if (RelationGetNumberOfBlocks(index) != 0)
 		elog(ERROR, "index \"%s\" already contains data", RelationGetRelationName(index));
+	context =
+		AllocSetContextCreate(CurrentMemoryContext, "omen_hnsw build", ALLOCSET_DEFAULT_SIZES);
+	caller = MemoryContextSwitchTo(context);
 	init_build(&build, heap, index, info);
 	take_sample(&build);
 	parallel = build_graph(&build);
 	omendb_build_result(build.control, &build.meta);
 	build.meta.skipped_rows = build.skipped;
 	pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_DONE, (int64) build.meta.built_tids);
-
-	set_phase(OMENDB_PHASE_WRITE);
-	write_pages(&build, MAIN_FORKNUM);
+	build_begin_pages(&build, build.meta.parameters_block + build.meta.parameter_blocks);
+	write_first_pages(&build, MAIN_FORKNUM);
 	if (parallel != NULL)
 		omendb_parallel_build_end(parallel);
+	MemoryContextSwitchTo(caller);
+	MemoryContextDelete(context);
 
 	result = (IndexBuildResult *) palloc(sizeof(IndexBuildResult));
 	result->heap_tuples = build.heap_tuples;
@@ -351,8 +390,11 @@ void
 omendb_ambuildempty(Relation index)
 {
 	OmendbBuild build;
+	PGAlignedBlock zeros;
 
 	init_build(&build, NULL, index, NULL);
 	build.meta.radius = 1.0f;
-	write_pages(&build, INIT_FORKNUM);
+	memset(zeros.data, 0, BLCKSZ);
+	smgrextend(omendb_smgr(index), INIT_FORKNUM, OMENDB_META_BLOCK, zeros.data, false);
+	write_first_pages(&build, INIT_FORKNUM);
 }

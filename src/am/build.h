@@ -8,16 +8,18 @@
 
 #include "access/tableam.h"
 #include "nodes/execnodes.h"
+#include "storage/barrier.h"
 
 #include "am/build_area.h"
 #include "am/opclass.h"
 #include "store/build.h"
 
 /* pg_stat_progress_create_index.phase; 1 is PROGRESS_CREATEIDX_SUBPHASE_INITIALIZE. */
-#define OMENDB_PHASE_SAMPLE 2
-#define OMENDB_PHASE_LOAD   3
-#define OMENDB_PHASE_WRITE  4
-#define OMENDB_PHASE_LOG    5
+#define OMENDB_PHASE_SAMPLE  2
+#define OMENDB_PHASE_LOAD    3
+#define OMENDB_PHASE_COMPARE 4
+#define OMENDB_PHASE_LINK    5
+#define OMENDB_PHASE_WRITE   6
 
 /* What rows of the table look like, from some of them. */
 typedef struct OmendbSample
@@ -40,15 +42,16 @@ typedef struct OmendbBuild
 	double tuples_expected;
 	bool is_leader;
 
-	OmendbArea area;
+	OmendbArea *area;
 	OmendbBuildControl *control;
 	OmendbBuilder *builder;
+	Barrier *barrier; /* of all participants; NULL: there is one */
+	int phase;        /* last reported */
 	MemoryContext row_context;
 	float *buffer; /* input_dim floats */
 
 	double heap_tuples;
 	uint64 skipped; /* NULL, or without direction under cosine */
-	uint64 seen;    /* rows this process handled */
 } OmendbBuild;
 
 /* ---- build_sample.c ---- */
@@ -57,8 +60,10 @@ extern void omendb_sample_table(OmendbBuild *build, OmendbSample *sample);
 
 /* ---- build.c ---- */
 
-/* The participant's share: insert every row the scan gives it. scan NULL: all. */
-extern void omendb_build_insert_all(OmendbBuild *build, TableScanDesc scan);
+/* A participant's part until it meets the others: load the rows the scan gives it. NULL: all. */
+extern void omendb_build_load(OmendbBuild *build, TableScanDesc scan);
+/* The rest, with the others: the graph and its pages. */
+extern void omendb_build_finish(OmendbBuild *build);
 
 /* ---- build_parallel.c ---- */
 
@@ -68,13 +73,15 @@ extern int omendb_plan_build_workers(OmendbBuild *build);
 typedef struct OmendbParallelBuild OmendbParallelBuild;
 
 /*
- * Build with workers. NULL: none could be had, nothing has happened.
- * Otherwise the graph is complete in build->area unless *memory_full; end it
- * with omendb_parallel_build_end() when the pages have been written.
+ * Build with workers. NULL: none could be had, nothing has happened. Otherwise
+ * all pages but the first are written; omendb_parallel_build_end() when the
+ * result has been read from build->control.
  */
-extern OmendbParallelBuild *omendb_parallel_build(OmendbBuild *build, int workers,
-												  Size bytes_wanted, Size bytes_limit,
-												  bool *memory_full);
+extern OmendbParallelBuild *omendb_parallel_build(OmendbBuild *build, int workers);
 extern void omendb_parallel_build_end(OmendbParallelBuild *parallel);
+
+/* maintenance_work_mem, and what all rows take. */
+extern Size omendb_build_memory_limit(void);
+extern Size omendb_build_bytes_expected(const OmendbBuild *build);
 
 #endif

@@ -1,38 +1,44 @@
 /*
- * build_area.c - memory for the page images of a build.
+ * build_area.c - memory for a build.
  *
  * How many rows there are is not known beforehand (reltuples may be -1, TOAST
- * misleads), so the area is a table of segments that grows up to
- * maintenance_work_mem. A parallel build takes segments from a DSA area, which
- * goes away with its last participant, whatever ends it; a serial build takes
- * private memory.
+ * misleads), so each region is a table of segments. A segment is in memory while
+ * maintenance_work_mem has room: shared memory of a parallel build, which goes
+ * away with its last participant whatever ends it, or private memory. Else it is
+ * a temporary file that is mapped: the kernel's page cache then decides what stays
+ * in memory, as it does for the table and the index. The builder works on one
+ * leaf of near rows after the other, so that not much is needed at a time.
  *
- * PostgreSQL answers a full /dev/shm with an ERROR, so what is free there is
- * looked up before each segment. Builds at the same time would both see the
- * same free bytes: AddinShmemInitLock makes look-up and allocation one step.
+ * Space is taken from the file system before it is used, since a store to a
+ * mapped page that has none ends the process; PostgreSQL answers a full /dev/shm
+ * with an ERROR, so what is free there is looked up, too. Builds at the same time
+ * would both see the same free bytes: AddinShmemInitLock makes look-up and
+ * allocation one step.
  */
 #include "postgres.h"
 
+#include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/statvfs.h>
 
+#include "miscadmin.h"
 #include "storage/dsm_impl.h"
+#include "storage/fd.h"
 #include "storage/ipc.h"
 #include "storage/shmem.h"
+#include "utils/guc.h"
 #include "utils/memutils.h"
 
 #include "am/build_area.h"
 #include "pg/compat.h"
 
-/*
- * A segment is 64 MB, or an eighth of what there is: the kernel takes some
- * 30 ms to hand out 64 MB, and no interrupt is served meanwhile.
- */
-#define SEGMENT_CHUNKS 128
-
-static uint8 *const *area_map(void *context, uint32 wanted, uint32 *count);
-static bool area_grow(void *context);
-static void area_lock_entry(void *context);
-static void area_unlock_entry(void *context);
+/* A file segment that this process has mapped. */
+typedef struct OmendbMapping
+{
+	struct OmendbMapping *next;
+	void *address;
+	Size bytes;
+} OmendbMapping;
 
 int
 omendb_build_tranche(void)
@@ -53,46 +59,42 @@ omendb_build_tranche(void)
 	return tranche;
 }
 
-static uint32
-chunks_for(Size bytes)
-{
-	Size chunks = bytes / OMENDB_CHUNK_SIZE;
-
-	/* Addresses hold 26 bits of block number. */
-	return (uint32) Min(chunks, ((Size) 1 << (32 - OMENDB_SLOT_BITS)) / 64 - 1);
-}
-
 void
-omendb_area_init_shared(OmendbAreaShared *shared, Size bytes_wanted, Size bytes_limit)
+omendb_area_init_shared(OmendbAreaShared *shared, Size memory_limit, Size bytes_expected)
 {
-	int tranche = omendb_build_tranche();
-
 	memset(shared, 0, sizeof(*shared));
-	LWLockInitialize(&shared->grow_lock, tranche);
-	LWLockInitialize(&shared->entry_lock, tranche);
-	shared->max_chunks = Max(chunks_for(bytes_limit), 1);
-	shared->first_chunks = chunks_for(bytes_wanted) + 1;
-	shared->first_chunks = Min(shared->first_chunks, shared->max_chunks);
+	LWLockInitialize(&shared->lock, omendb_build_tranche());
+	shared->memory_limit = memory_limit;
+	shared->bytes_expected = bytes_expected;
 }
 
-void
-omendb_area_init(OmendbArea *area, OmendbAreaShared *shared, OmendbBuildControl *control,
-				 dsa_area *dsa)
+static void
+unmap_files(void *arg)
 {
-	memset(area, 0, sizeof(*area));
+	OmendbArea *area = (OmendbArea *) arg;
+
+	for (OmendbMapping *mapping = area->mappings; mapping != NULL; mapping = mapping->next)
+		(void) munmap(mapping->address, mapping->bytes);
+	area->mappings = NULL;
+}
+
+OmendbArea *
+omendb_area_create(OmendbAreaShared *shared, dsa_area *dsa)
+{
+	OmendbArea *area = (OmendbArea *) palloc0(sizeof(OmendbArea));
+
 	area->shared = shared;
-	area->control = control;
 	area->dsa = dsa;
 	area->context = CurrentMemoryContext;
-	area->calls.context = area;
-	area->calls.map = area_map;
-	area->calls.grow = area_grow;
-	area->calls.lock_entry = area_lock_entry;
-	area->calls.unlock_entry = area_unlock_entry;
+	area->unmap.func = unmap_files;
+	area->unmap.arg = area;
+	MemoryContextRegisterResetCallback(area->context, &area->unmap);
+	return area;
 }
 
-bool
-omendb_shared_memory_has(Size bytes)
+/* Whether /dev/shm (or what stands for it) holds `bytes` more, with a tenth to spare. */
+static bool
+shared_memory_has(Size bytes)
 {
 	struct statvfs fs;
 	const char *path;
@@ -108,138 +110,211 @@ omendb_shared_memory_has(Size bytes)
 	return (double) fs.f_bavail * (double) fs.f_frsize * 0.9 > (double) bytes;
 }
 
-/* Room for `n` chunks in this participant's table. */
-static void
-reserve_table(OmendbArea *area, uint32 n)
-{
-	uint32 capacity = Max(area->capacity * 2, n);
+/* ---- files ---- */
 
-	if (n <= area->capacity)
-		return;
-	if (area->chunks == NULL)
-		area->chunks =
-			(uint8 **) MemoryContextAllocHuge(area->context, mul_size(capacity, sizeof(uint8 *)));
+static void
+file_name(char *name, uint32 region, uint32 segment)
+{
+	snprintf(name, MAXPGPATH, "omendb.%u.%u", region, segment);
+}
+
+/* The bytes exist on disk: stores to the mapping cannot fail for want of space. */
+static void
+take_file_space(File file, Size bytes)
+{
+	int error;
+
+	do
+		error = posix_fallocate(FileGetRawDesc(file), 0, (off_t) bytes);
+	while (error == EINTR);
+	if (error != 0)
+	{
+		errno = error;
+		ereport(ERROR, errcode_for_file_access(),
+				errmsg("could not extend temporary file \"%s\": %m", FilePathName(file)),
+				errhint("Check free disk space, or increase maintenance_work_mem."));
+	}
+}
+
+static uint8 *
+map_file(OmendbArea *area, File file, Size bytes)
+{
+	OmendbMapping *mapping =
+		(OmendbMapping *) MemoryContextAlloc(area->context, sizeof(OmendbMapping));
+
+	mapping->bytes = bytes;
+	mapping->address =
+		mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, FileGetRawDesc(file), 0);
+	if (mapping->address == MAP_FAILED)
+		ereport(ERROR, errcode_for_file_access(),
+				errmsg("could not map temporary file \"%s\": %m", FilePathName(file)));
+	mapping->next = area->mappings;
+	area->mappings = mapping;
+	return (uint8 *) mapping->address;
+}
+
+/* Under the area's lock. */
+static void
+account_file(OmendbAreaShared *shared, Size bytes)
+{
+	if (temp_file_limit >= 0 && shared->file_used + bytes > (Size) temp_file_limit * (Size) 1024)
+		ereport(ERROR, errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+				errmsg("temporary file size exceeds temp_file_limit (%dkB)", temp_file_limit),
+				errhint("Set maintenance_work_mem to %zu MB to build the index in memory.",
+						shared->bytes_expected / 1024 / 1024 + 1));
+	if (shared->file_used == 0)
+		ereport(
+			NOTICE,
+			errmsg("omen_hnsw build does not fit into maintenance_work_mem, using temporary files"),
+			errhint("Set maintenance_work_mem to %zu MB to build the index in memory.",
+					shared->bytes_expected / 1024 / 1024 + 1));
+	shared->file_used += bytes;
+}
+
+static uint8 *
+create_file(OmendbArea *area, uint32 region, uint32 segment, Size bytes)
+{
+	uint8 *address;
+	File file;
+
+	account_file(area->shared, bytes);
+	if (area->dsa == NULL)
+	{
+		/* Goes away with the transaction at the latest. */
+		file = OpenTemporaryFile(false);
+		take_file_space(file, bytes);
+		return map_file(area, file, bytes);
+	}
 	else
-		area->chunks = (uint8 **) repalloc_huge(area->chunks, mul_size(capacity, sizeof(uint8 *)));
-	area->capacity = capacity;
-}
-
-/* Enter a segment that this process can address at `base`. */
-static void
-enter_segment(OmendbArea *area, const OmendbSegment *segment, uint8 *base)
-{
-	reserve_table(area, segment->first_chunk + segment->chunks);
-	for (uint32 i = 0; i < segment->chunks; i++)
-		area->chunks[segment->first_chunk + i] = base + i * OMENDB_CHUNK_SIZE;
-	area->mapped = segment->first_chunk + segment->chunks;
-	area->segments_mapped++;
-}
-
-static uint8 *const *
-area_map(void *context, uint32 wanted, uint32 *count)
-{
-	OmendbArea *area = (OmendbArea *) context;
-
-	while (area->mapped < wanted)
 	{
-		OmendbSegment segment;
-		bool exists;
+		char name[MAXPGPATH];
 
-		LWLockAcquire(&area->shared->grow_lock, LW_SHARED);
-		exists = area->segments_mapped < area->shared->count;
-		if (exists)
-			segment = area->shared->segments[area->segments_mapped];
-		LWLockRelease(&area->shared->grow_lock);
-		if (!exists)
-			elog(ERROR, "omen_hnsw build area has no chunk %u", wanted - 1);
-		enter_segment(area, &segment, (uint8 *) dsa_get_address(area->dsa, segment.pointer));
+		file_name(name, region, segment);
+		file = omendb_create_shared_file(&area->shared->files, name);
 	}
-	*count = area->mapped;
-	return area->chunks;
+	take_file_space(file, bytes);
+	address = map_file(area, file, bytes);
+	FileClose(file);
+	return address;
 }
 
-/* Chunks of the next segment; 0 when maintenance_work_mem is used up. */
-static uint32
-next_segment_chunks(const OmendbAreaShared *shared, uint32 have)
+static uint8 *
+open_file(OmendbArea *area, uint32 region, uint32 segment, Size bytes)
 {
-	uint32 missing = have < shared->first_chunks ? shared->first_chunks - have : SEGMENT_CHUNKS;
-	uint32 chunks = Max(Min(missing, SEGMENT_CHUNKS), have / 8);
+	char name[MAXPGPATH];
+	uint8 *address;
+	File file;
 
-	if (shared->count >= OMENDB_MAX_SEGMENTS)
-		return 0;
-	/* Beyond the expected size in smaller steps: there is little left to come. */
-	if (have >= shared->first_chunks)
-		chunks = Min(chunks, Max(have / 8, 16));
-	return Min(chunks, shared->max_chunks - have);
+	file_name(name, region, segment);
+	file = omendb_open_shared_file(&area->shared->files, name);
+	address = map_file(area, file, bytes);
+	FileClose(file);
+	return address;
 }
 
-/* A segment in the DSA: look up free space and take it in one step. */
-static bool
-allocate_shared(OmendbArea *area, OmendbSegment *segment)
-{
-	Size size = mul_size(segment->chunks, OMENDB_CHUNK_SIZE);
+/* ---- segments ---- */
 
-	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
-	segment->pointer = InvalidDsaPointer;
-	if (omendb_shared_memory_has(size))
-		segment->pointer =
-			dsa_allocate_extended(area->dsa, size, DSA_ALLOC_HUGE | DSA_ALLOC_NO_OOM);
-	LWLockRelease(AddinShmemInitLock);
-	if (!DsaPointerIsValid(segment->pointer))
-		area->shared->shared_memory_full = true;
-	return DsaPointerIsValid(segment->pointer);
+static void
+enter_segment(OmendbArea *area, uint32 region, uint8 *address)
+{
+	if (area->tables[region] == NULL)
+		area->tables[region] =
+			(uint8 **) MemoryContextAlloc(area->context, OMENDB_MAX_SEGMENTS * sizeof(uint8 *));
+	area->tables[region][area->mapped[region]++] = address;
 }
 
-/* A private segment is entered at once: nobody else will. */
-static bool
-allocate_private(OmendbArea *area, OmendbSegment *segment)
+/* A segment in memory, or NULL. Under the area's lock. */
+static uint8 *
+take_memory(OmendbArea *area, Size bytes, dsa_pointer *pointer)
 {
-	Size size = mul_size(segment->chunks, OMENDB_CHUNK_SIZE);
-	void *base =
-		MemoryContextAllocExtended(area->context, size, MCXT_ALLOC_HUGE | MCXT_ALLOC_NO_OOM);
-
-	if (base == NULL)
-		return false;
-	enter_segment(area, segment, (uint8 *) base);
-	return true;
-}
-
-static bool
-area_grow(void *context)
-{
-	OmendbArea *area = (OmendbArea *) context;
 	OmendbAreaShared *shared = area->shared;
-	uint32 have;
-	bool done;
+	uint8 *address = NULL;
 
-	LWLockAcquire(&shared->grow_lock, LW_EXCLUSIVE);
-	have = omendb_build_chunks(area->control);
-	done = omendb_build_pages(area->control) < have * 64; /* somebody else was first */
-	if (!done && !shared->shared_memory_full)
+	*pointer = InvalidDsaPointer;
+	if (shared->memory_used + bytes > shared->memory_limit)
+		return NULL;
+	if (area->dsa == NULL)
+		address = (uint8 *) MemoryContextAllocExtended(area->context, bytes,
+													   MCXT_ALLOC_HUGE | MCXT_ALLOC_NO_OOM);
+	else
 	{
-		OmendbSegment segment = {InvalidDsaPointer, have, next_segment_chunks(shared, have)};
-
-		if (segment.chunks > 0)
-			done = area->dsa != NULL ? allocate_shared(area, &segment)
-									 : allocate_private(area, &segment);
-		if (done)
-		{
-			shared->segments[shared->count++] = segment;
-			omendb_build_set_chunks(area->control, have + segment.chunks);
-		}
+		LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
+		if (shared_memory_has(bytes))
+			*pointer = dsa_allocate_extended(area->dsa, bytes, DSA_ALLOC_HUGE | DSA_ALLOC_NO_OOM);
+		LWLockRelease(AddinShmemInitLock);
+		if (DsaPointerIsValid(*pointer))
+			address = (uint8 *) dsa_get_address(area->dsa, *pointer);
 	}
-	LWLockRelease(&shared->grow_lock);
-	return done;
+	if (address != NULL)
+		shared->memory_used += bytes;
+	return address;
 }
 
+/* Segments of others, made since this process looked. */
 static void
-area_lock_entry(void *context)
+map_new(OmendbArea *area, uint32 region)
 {
-	LWLockAcquire(&((OmendbArea *) context)->shared->entry_lock, LW_EXCLUSIVE);
+	const OmendbRegion *r = &area->shared->regions[region];
+
+	while (area->mapped[region] < r->count)
+	{
+		uint32 segment = area->mapped[region];
+		dsa_pointer pointer = r->segments[segment].pointer;
+
+		enter_segment(area, region,
+					  DsaPointerIsValid(pointer)
+						  ? (uint8 *) dsa_get_address(area->dsa, pointer)
+						  : open_file(area, region, segment, r->segment_bytes));
+	}
 }
 
+/* One segment more, unless somebody else was quicker. */
 static void
-area_unlock_entry(void *context)
+add_segment(OmendbArea *area, uint32 region, uint32 segments, Size bytes)
 {
-	LWLockRelease(&((OmendbArea *) context)->shared->entry_lock);
+	OmendbRegion *r = &area->shared->regions[region];
+
+	LWLockAcquire(&area->shared->lock, LW_EXCLUSIVE);
+	map_new(area, region);
+	if (r->count < segments)
+	{
+		uint8 *address;
+		dsa_pointer pointer;
+
+		if (r->count == OMENDB_MAX_SEGMENTS)
+			ereport(ERROR, errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+					errmsg("omen_hnsw build has too many segments"),
+					errhint("Run ANALYZE on the table: it has far more rows than expected."));
+		r->segment_bytes = bytes;
+		address = take_memory(area, bytes, &pointer);
+		if (address == NULL)
+			address = create_file(area, region, r->count, bytes);
+		r->segments[r->count++].pointer = pointer;
+		enter_segment(area, region, address);
+	}
+	LWLockRelease(&area->shared->lock);
+}
+
+void
+omendb_area_extend(OmendbArea *area, uint32 region, uint32 segments, Size segment_bytes)
+{
+	/* The kernel takes some 30 ms to hand out a segment, and under the lock nobody can cancel. */
+	while (area->mapped[region] < segments)
+	{
+		CHECK_FOR_INTERRUPTS();
+		add_segment(area, region, segments, segment_bytes);
+	}
+}
+
+uint8 *const *
+omendb_area_map(OmendbArea *area, uint32 region, uint32 *count)
+{
+	if (area->dsa != NULL)
+	{
+		LWLockAcquire(&area->shared->lock, LW_SHARED);
+		map_new(area, region);
+		LWLockRelease(&area->shared->lock);
+	}
+	*count = area->mapped[region];
+	return area->tables[region];
 }

@@ -1,5 +1,6 @@
 /*
- * build_area.h - the memory of a build: chunks of 64 pages, shared or private.
+ * build_area.h - the memory of a build: regions of segments, in memory up to
+ * maintenance_work_mem and in temporary files beyond.
  */
 #ifndef OMENDB_AM_BUILD_AREA_H
 #define OMENDB_AM_BUILD_AREA_H
@@ -7,56 +8,58 @@
 #include "postgres.h"
 
 #include "storage/lwlock.h"
+#include "storage/sharedfileset.h"
 #include "utils/dsa.h"
 
 #include "store/build.h"
 
-/* More segments than any build makes: beyond 512 MB each is an eighth of what there was. */
-#define OMENDB_MAX_SEGMENTS 256
+/* Segments are made larger rather than so many: graph/bulk.cpp. */
+#define OMENDB_MAX_SEGMENTS 4096
 
-/* A piece of the area: in the build's DSA, or private to the leader. */
+/* Where a segment is; in_file: the file is named by region and number. */
 typedef struct OmendbSegment
 {
-	dsa_pointer pointer;
-	uint32 first_chunk;
-	uint32 chunks;
+	dsa_pointer pointer; /* shared memory; InvalidDsaPointer: in a file, or private */
 } OmendbSegment;
+
+typedef struct OmendbRegion
+{
+	uint32 count;
+	Size segment_bytes;
+	OmendbSegment segments[OMENDB_MAX_SEGMENTS];
+} OmendbRegion;
 
 /* In the parallel context's shared memory; local memory in a serial build. */
 typedef struct OmendbAreaShared
 {
-	LWLock grow_lock;        /* protects segments, count and growth of chunks */
-	LWLock entry_lock;       /* held while a row may become the entry point */
-	bool shared_memory_full; /* growth stopped for want of /dev/shm */
-	uint32 first_chunks;     /* expected in all */
-	uint32 max_chunks;       /* maintenance_work_mem */
-	uint32 count;
-	OmendbSegment segments[OMENDB_MAX_SEGMENTS];
+	LWLock lock; /* protects all of it */
+	Size memory_limit;
+	Size memory_used;
+	Size file_used;
+	Size bytes_expected; /* for the message */
+	SharedFileSet files; /* parallel build only */
+	OmendbRegion regions[OMENDB_BUILD_REGIONS];
 } OmendbAreaShared;
 
 /* One participant's view. */
 typedef struct OmendbArea
 {
 	OmendbAreaShared *shared;
-	OmendbBuildControl *control;
-	dsa_area *dsa;         /* NULL: private memory */
-	MemoryContext context; /* of the chunk table and private chunks */
-	uint8 **chunks;
-	uint32 mapped;
-	uint32 capacity;
-	uint32 segments_mapped;
-	OmendbBuildArea calls; /* what the builder is given */
+	dsa_area *dsa;         /* NULL: private memory and files */
+	MemoryContext context; /* of tables and private memory; unmaps files when it goes */
+	uint8 **tables[OMENDB_BUILD_REGIONS];
+	uint32 mapped[OMENDB_BUILD_REGIONS];
+	struct OmendbMapping *mappings;
+	MemoryContextCallback unmap;
 } OmendbArea;
 
-extern void omendb_area_init_shared(OmendbAreaShared *shared, Size bytes_wanted, Size bytes_limit);
-/* dsa: NULL for a private area. Lives in the current memory context. */
-extern void omendb_area_init(OmendbArea *area, OmendbAreaShared *shared,
-							 OmendbBuildControl *control, dsa_area *dsa);
-/*
- * Whether /dev/shm (or whatever dynamic_shared_memory_type stands for) holds
- * `bytes` more, with a tenth to spare for others.
- */
-extern bool omendb_shared_memory_has(Size bytes);
+extern void omendb_area_init_shared(OmendbAreaShared *shared, Size memory_limit,
+									Size bytes_expected);
+/* dsa: NULL for a private area. In the current memory context, and gone with it. */
+extern OmendbArea *omendb_area_create(OmendbAreaShared *shared, dsa_area *dsa);
+extern void omendb_area_extend(OmendbArea *area, uint32 region, uint32 segments,
+							   Size segment_bytes);
+extern uint8 *const *omendb_area_map(OmendbArea *area, uint32 region, uint32 *count);
 /* Tranche of the build's locks; registered in this process on first use. */
 extern int omendb_build_tranche(void);
 

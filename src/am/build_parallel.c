@@ -1,9 +1,9 @@
 /*
  * build_parallel.c - a build by the leader and parallel workers.
  *
- * All participants insert into one graph in a DSA area (build_area.c); the
- * heap is divided by a parallel table scan. The leader takes part, then waits
- * for the workers and writes the pages alone.
+ * The heap is divided by a parallel table scan; what follows (graph/bulk.hpp) is
+ * divided in small pieces between meetings at a barrier. The leader takes part. A
+ * worker that comes after the first meeting goes away again.
  */
 #include "postgres.h"
 
@@ -22,10 +22,8 @@
 #include "optimizer/paths.h"
 #include "pgstat.h"
 #include "storage/bufmgr.h"
-#include "storage/condition_variable.h"
 #include "storage/spin.h"
 #include "tcop/tcopprot.h"
-#include "utils/backend_progress.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/wait_event.h"
@@ -54,9 +52,8 @@ typedef struct SharedBuild
 	double tuples_expected;
 	OmendbMetaPage meta;
 
-	ConditionVariable worker_done;
+	Barrier barrier;
 	slock_t mutex; /* protects what follows */
-	int workers_done;
 	double heap_tuples;
 	uint64 skipped;
 
@@ -141,14 +138,12 @@ omendb_plan_build_workers(OmendbBuild *build)
 static void
 participate(OmendbBuild *build, SharedBuild *shared, ParallelTableScanDesc scan)
 {
-	omendb_build_insert_all(build, table_beginscan_parallel(build->heap, scan));
+	omendb_build_load(build, table_beginscan_parallel(build->heap, scan));
 	SpinLockAcquire(&shared->mutex);
 	shared->heap_tuples += build->heap_tuples;
 	shared->skipped += build->skipped;
-	if (!build->is_leader)
-		shared->workers_done++;
 	SpinLockRelease(&shared->mutex);
-	ConditionVariableSignal(&shared->worker_done);
+	omendb_build_finish(build);
 }
 
 /* Entry point of a worker, found by name. */
@@ -180,10 +175,14 @@ omendb_parallel_build_main(dsm_segment *segment, shm_toc *toc)
 		AllocSetContextCreate(CurrentMemoryContext, "omen_hnsw row", ALLOCSET_DEFAULT_SIZES);
 	build.buffer = (float *) palloc(build.meta.input_dim * sizeof(float));
 	dsa = dsa_attach_in_place(shm_toc_lookup(toc, KEY_DSA, false), segment);
-	omendb_area_init(&build.area, &shared->area, build.control, dsa);
+	SharedFileSetAttach(&shared->area.files, segment);
+	build.area = omendb_area_create(&shared->area, dsa);
+	build.barrier = &shared->barrier;
 
 	InstrStartParallelQuery();
-	participate(&build, shared, (ParallelTableScanDesc) shm_toc_lookup(toc, KEY_SCAN, false));
+	if (BarrierAttach(build.barrier) == 0)
+		participate(&build, shared, (ParallelTableScanDesc) shm_toc_lookup(toc, KEY_SCAN, false));
+	BarrierDetach(build.barrier);
 	InstrEndParallelQuery(&buffer_usage[ParallelWorkerNumber], &wal_usage[ParallelWorkerNumber]);
 	ereport(DEBUG1, errmsg_internal("worker processed %.0f tuples", build.heap_tuples));
 
@@ -212,7 +211,7 @@ estimate(ParallelContext *context, const OmendbBuild *build)
 }
 
 static SharedBuild *
-store_shared(ParallelContext *context, OmendbBuild *build, Size bytes_wanted, Size bytes_limit)
+store_shared(ParallelContext *context, OmendbBuild *build)
 {
 	shm_toc *toc = context->toc;
 	SharedBuild *shared = (SharedBuild *) shm_toc_allocate(toc, sizeof(SharedBuild));
@@ -223,14 +222,17 @@ store_shared(ParallelContext *context, OmendbBuild *build, Size bytes_wanted, Si
 	shared->index = RelationGetRelid(build->index);
 	shared->tuples_expected = build->tuples_expected;
 	shared->meta = build->meta;
-	ConditionVariableInit(&shared->worker_done);
+	BarrierInit(&shared->barrier, 0);
 	SpinLockInit(&shared->mutex);
-	omendb_area_init_shared(&shared->area, bytes_wanted, bytes_limit);
+	omendb_area_init_shared(&shared->area, omendb_build_memory_limit(),
+							omendb_build_bytes_expected(build));
+	SharedFileSetInit(&shared->area.files, context->seg);
 	shm_toc_insert(toc, KEY_SHARED, shared);
 	memcpy(mean, build->mean, build->meta.input_dim * sizeof(float));
 	shm_toc_insert(toc, KEY_MEAN, mean);
 	build->control = (OmendbBuildControl *) shm_toc_allocate(toc, omendb_build_control_size());
-	omendb_build_control_init(build->control);
+	memset(build->control, 0, omendb_build_control_size());
+	omendb_build_control_init(build->control, &build->meta, build->tuples_expected);
 	shm_toc_insert(toc, KEY_CONTROL, build->control);
 	return shared;
 }
@@ -260,29 +262,8 @@ store_scan(ParallelContext *context, OmendbBuild *build, OmendbParallelBuild *pa
 	return scan;
 }
 
-/* Until all workers are done, keep the progress report alive. */
-static void
-wait_for_workers(OmendbBuild *build, SharedBuild *shared, int launched)
-{
-	int done = 0;
-
-	while (done < launched)
-	{
-		SpinLockAcquire(&shared->mutex);
-		done = shared->workers_done;
-		SpinLockRelease(&shared->mutex);
-		pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_DONE,
-									 (int64) omendb_build_tids(build->control));
-		if (done < launched)
-			(void) ConditionVariableTimedSleep(&shared->worker_done, 100,
-											   WAIT_EVENT_PARALLEL_CREATE_INDEX_SCAN);
-	}
-	ConditionVariableCancelSleep();
-}
-
 OmendbParallelBuild *
-omendb_parallel_build(OmendbBuild *build, int workers, Size bytes_wanted, Size bytes_limit,
-					  bool *memory_full)
+omendb_parallel_build(OmendbBuild *build, int workers)
 {
 	OmendbParallelBuild *parallel = (OmendbParallelBuild *) palloc0(sizeof(OmendbParallelBuild));
 	ParallelContext *context;
@@ -303,26 +284,26 @@ omendb_parallel_build(OmendbBuild *build, int workers, Size bytes_wanted, Size b
 		ExitParallelMode();
 		return NULL;
 	}
-	shared = store_shared(context, build, bytes_wanted, bytes_limit);
+	shared = store_shared(context, build);
 	scan = store_scan(context, build, parallel);
 	place = shm_toc_allocate(context->toc, dsa_minimum_size());
 	shm_toc_insert(context->toc, KEY_DSA, place);
 	dsa = dsa_create_in_place(place, dsa_minimum_size(), omendb_build_tranche(), context->seg);
-	omendb_area_init(&build->area, &shared->area, build->control, dsa);
+	build->area = omendb_area_create(&shared->area, dsa);
+	build->barrier = &shared->barrier;
 	parallel->shared = shared;
 	parallel->dsa = dsa;
 
 	LaunchParallelWorkers(context);
 	ereport(DEBUG1, errmsg_internal("using %d parallel workers", context->nworkers_launched));
+	(void) BarrierAttach(build->barrier);
 	participate(build, shared, scan);
-	WaitForParallelWorkersToAttach(context);
-	wait_for_workers(build, shared, context->nworkers_launched);
+	BarrierDetach(build->barrier);
 	WaitForParallelWorkersToFinish(context);
 	for (int i = 0; i < context->nworkers_launched; i++)
 		InstrAccumParallelQuery(&parallel->buffer_usage[i], &parallel->wal_usage[i]);
 	build->heap_tuples = shared->heap_tuples;
 	build->skipped = shared->skipped;
-	*memory_full = shared->area.shared_memory_full;
 	return parallel;
 }
 

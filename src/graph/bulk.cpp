@@ -5,6 +5,8 @@
 
 #include "base/random.hpp"
 
+#include "base/no_postgres.hpp"
+
 namespace omendb::graph
 {
 
@@ -175,10 +177,9 @@ Bulk::init(const quant::Space *space, const Shape *shape, BulkShared *shared,
 	s_.keys.init(memory);
 	s_.options.init(memory);
 	s_.own.init(memory);
-	s_.other.init(memory);
 	memory_ = memory;
 	above_memory_.init(memory);
-	return s_.own.reserve(space->dim) && s_.other.reserve(space->dim) &&
+	return s_.own.reserve(space->dim) &&
 		   s_.options.reserve(room_ + 2 * kFar) && s_.keys.reserve(room_ + 2 * kFar);
 }
 

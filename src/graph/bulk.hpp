@@ -45,8 +45,6 @@
 #include "graph/insert-inl.hpp"
 #include "graph/record.hpp"
 
-#include "base/no_postgres.hpp"
-
 namespace omendb::graph
 {
 
@@ -194,7 +192,6 @@ struct BulkShared
 	std::atomic<uint32_t> nodes;
 	std::atomic<uint32_t> parts; /* TID parts given out */
 	std::atomic<uint32_t> next[kBulkSteps];
-	std::atomic<uint64_t> done; /* work units, for progress reports */
 	std::atomic<bool> failed;   /* memory; everybody ends at the next meeting */
 
 	uint32_t points;
@@ -224,6 +221,8 @@ struct BulkHooks
 	bool (*meet)(void *context);
 	/* Called every few microseconds to milliseconds. */
 	void (*poll)(void *context);
+	/* `first` of `limit` pieces of a step have been given out. */
+	void (*progress)(void *context, uint32_t step, uint32_t first, uint32_t limit);
 	/* Have at least so many segments of a region. */
 	void (*extend)(void *context, uint32_t region, uint32_t segments, size_t segment_bytes);
 	/* Addresses of a region's segments here; *count of them. */
@@ -429,8 +428,6 @@ struct BulkScratch
 	Array<BulkKey> keys;
 	Array<Option> options;
 	Array<float> own;
-	Array<float> other;
-	quant::LaneCode code;
 	alignas(8) uint8_t page[8192];
 };
 
@@ -647,7 +644,7 @@ Bulk::take(BulkStep step, uint32_t grain, uint32_t limit, uint32_t *first, uint3
 	if (*first >= limit)
 		return false;
 	*end = limit - *first < grain ? limit : *first + grain;
-	shared_->done.fetch_add(*end - *first, std::memory_order_relaxed);
+	hooks_->progress(hooks_->context, step, *first, limit);
 	return true;
 }
 

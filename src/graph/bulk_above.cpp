@@ -3,6 +3,8 @@
  */
 #include "graph/bulk.hpp"
 
+#include "base/no_postgres.hpp"
+
 namespace omendb::graph
 {
 

@@ -12,6 +12,8 @@
 #include "base/random.hpp"
 #include "base/spin.hpp"
 
+#include "base/no_postgres.hpp"
+
 namespace omendb::graph
 {
 

@@ -7,6 +7,8 @@
 #include "graph/bulk.hpp"
 #include "graph/insert-inl.hpp"
 
+#include "base/no_postgres.hpp"
+
 namespace omendb::graph
 {
 

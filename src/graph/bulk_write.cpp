@@ -4,6 +4,8 @@
 #include "graph/bulk.hpp"
 #include "graph/insert-inl.hpp"
 
+#include "base/no_postgres.hpp"
+
 namespace omendb::graph
 {
 
@@ -51,14 +53,18 @@ Bulk::write_record(uint8_t *record, uint32_t index)
 	write_tids(header(record), address, row);
 	set_options(keys, point->count);
 	quant::load_vector(*space_, stored_of(row), row->scale, s_.own.data);
-	for (uint32_t lane = 0; lane < point->count; lane++)
+	for (uint32_t first = 0; first < point->count; first += OMENDB_LANES)
 	{
-		const Option &option = s_.options[lane];
-		neighbours(*shape_, record)[lane] = address_of(point_at(key_point(keys[lane])));
-		quant::load_vector(*space_, option.vector, option.scale, s_.other.data);
-		quant::encode_lane(*space_, s_.other.data, s_.own.data, &s_.code);
-		quant::write_lane(*space_, code_block(*shape_, record, lane / OMENDB_LANES),
-						  lane % OMENDB_LANES, s_.code);
+		quant::StoredVector others[OMENDB_LANES];
+		uint32_t n = std::min<uint32_t>(point->count - first, OMENDB_LANES);
+		for (uint32_t i = 0; i < n; i++)
+		{
+			const Option &option = s_.options[first + i];
+			others[i] = {option.vector, option.scale};
+			neighbours(*shape_, record)[first + i] = address_of(point_at(option.address));
+		}
+		quant::encode_block(*space_, s_.own.data, others, n,
+							code_block(*shape_, record, first / OMENDB_LANES));
 	}
 }
 

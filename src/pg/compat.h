@@ -116,7 +116,7 @@
 
 /* 16: the identity of a relation's file has another name. */
 #if PG_VERSION_NUM < 160000
-#define RelFileLocator RelFileNode
+#define RelFileLocator                 RelFileNode
 #define omendb_relation_file(relation) ((relation)->rd_node)
 #else
 #define omendb_relation_file(relation) ((relation)->rd_locator)
@@ -128,6 +128,26 @@
 #else
 #define omendb_read_recent_buffer(relation, block, buffer) \
 	ReadRecentBuffer(omendb_relation_file(relation), MAIN_FORKNUM, block, buffer)
+#endif
+
+/* 15: sets of files that participants share live in their own module. */
+#if PG_VERSION_NUM >= 150000
+#define omendb_create_shared_file(set, name) FileSetCreate(&(set)->fs, name)
+#define omendb_open_shared_file(set, name)   FileSetOpen(&(set)->fs, name, O_RDWR)
+#elif PG_VERSION_NUM >= 140000
+#define omendb_create_shared_file(set, name) SharedFileSetCreate(set, name)
+#define omendb_open_shared_file(set, name)   SharedFileSetOpen(set, name, O_RDWR)
+#else
+/* 13 opens them read-only: a parallel build that does not fit into memory ends with an error. */
+#define omendb_create_shared_file(set, name) SharedFileSetCreate(set, name)
+#define omendb_open_shared_file(set, name)   SharedFileSetOpen(set, name)
+#endif
+
+/* 15: a function instead of the field, which may be closed. */
+#if PG_VERSION_NUM < 150000
+#define omendb_smgr(relation) (RelationOpenSmgr(relation), (relation)->rd_smgr)
+#else
+#define omendb_smgr(relation) RelationGetSmgr(relation)
 #endif
 
 #endif

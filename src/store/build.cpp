@@ -1,5 +1,5 @@
 /*
- * build.cpp - the C face of BuildStore and Inserter.
+ * build.cpp - the C face of the bulk builder.
  */
 #include "pg/postgres.hpp"
 
@@ -10,7 +10,7 @@ extern "C"
 #include "store/build.h"
 }
 
-#include "store/build_store.hpp"
+#include "graph/bulk.hpp"
 #include "store/context_memory.hpp"
 #include "store/shape.hpp"
 
@@ -18,61 +18,96 @@ using namespace omendb;
 
 struct OmendbBuildControl
 {
-	store::BuildControl control;
+	graph::BulkShared shared;
 };
 
 struct OmendbBuilder
 {
-	OmendbBuildArea area;
-	store::BuildHooks hooks;
-	store::BuildStore store;
+	OmendbBuildCalls calls;
+	graph::BulkHooks hooks;
+	graph::Bulk bulk;
 	graph::Shape shape;
 	quant::Space space;
 	Memory memory;
-	graph::InsertMemory insert_memory;
-	graph::Inserter<store::BuildStore> inserter;
-	uint64_t seed;
+	uint32 first_block;
 	float *transformed;
 };
 
 static_assert(std::is_trivially_destructible_v<OmendbBuilder>);
-static_assert(OMENDB_CHUNK_SIZE == store::kChunkBytes);
+static_assert(OMENDB_BUILD_REGIONS == graph::kBulkRegions);
+static_assert(graph::kPageContent == OMENDB_PAGE_SIZE - OMENDB_PAGE_HEADER);
+static_assert(sizeof(graph::TidPart) == sizeof(OmendbTidPart));
+static_assert(graph::kPartTids == OMENDB_PART_TIDS);
+static_assert(graph::kPartsPerPage == OMENDB_PARTS_PER_PAGE);
 
 namespace
 {
 
-void
-hook_map(void *context, uint32_t wanted)
-{
-	OmendbBuilder *builder = (OmendbBuilder *) context;
-	uint32_t count = 0;
-	uint8_t *const *chunks = builder->area.map(builder->area.context, wanted, &count);
-
-	builder->store.set_chunks(chunks, count);
-}
-
 bool
-hook_grow(void *context)
+hook_meet(void *context)
 {
 	OmendbBuilder *builder = (OmendbBuilder *) context;
 
-	return builder->area.grow(builder->area.context);
+	return builder->calls.meet(builder->calls.context);
 }
 
 void
-hook_lock_entry(void *context)
+hook_poll(void *context)
 {
 	OmendbBuilder *builder = (OmendbBuilder *) context;
 
-	builder->area.lock_entry(builder->area.context);
+	builder->calls.poll(builder->calls.context);
 }
 
 void
-hook_unlock_entry(void *context)
+hook_progress(void *context, uint32_t step, uint32_t first, uint32_t limit)
 {
 	OmendbBuilder *builder = (OmendbBuilder *) context;
 
-	builder->area.unlock_entry(builder->area.context);
+	builder->calls.progress(builder->calls.context, step, first, limit);
+}
+
+void
+hook_extend(void *context, uint32_t region, uint32_t segments, size_t segment_bytes)
+{
+	OmendbBuilder *builder = (OmendbBuilder *) context;
+
+	builder->calls.extend(builder->calls.context, region, segments, segment_bytes);
+}
+
+uint8_t *const *
+hook_map(void *context, uint32_t region, uint32_t *count)
+{
+	OmendbBuilder *builder = (OmendbBuilder *) context;
+
+	return builder->calls.map(builder->calls.context, region, count);
+}
+
+void
+hook_begin_pages(void *context, uint32_t pages)
+{
+	OmendbBuilder *builder = (OmendbBuilder *) context;
+
+	builder->calls.begin_pages(builder->calls.context, builder->first_block + pages);
+}
+
+void
+hook_write_page(void *context, uint32_t page, bool parts, const uint8_t *content, size_t bytes)
+{
+	OmendbBuilder *builder = (OmendbBuilder *) context;
+
+	builder->calls.write_page(builder->calls.context, builder->first_block + page,
+							  parts ? OMENDB_PAGE_OVERFLOW : OMENDB_PAGE_GRAPH,
+							  (uint16) (parts ? OMENDB_PARTS_PER_PAGE : builder->shape.slots),
+							  (const char *) content, bytes);
+}
+
+void
+hook_written(void *context, uint32_t first, uint32_t count)
+{
+	OmendbBuilder *builder = (OmendbBuilder *) context;
+
+	builder->calls.written(builder->calls.context, builder->first_block + first, count);
 }
 
 } // namespace
@@ -84,93 +119,90 @@ omendb_build_control_size(void)
 }
 
 void
-omendb_build_control_init(OmendbBuildControl *control)
+omendb_build_control_init(OmendbBuildControl *control, const OmendbMetaPage *meta,
+						  double expected_rows)
 {
-	store::init_control(&control->control);
+	graph::init_bulk(&control->shared, store::space_of(*meta, nullptr, nullptr),
+					 store::shape_of(*meta), meta->ef_construction, expected_rows > 1 ? (uint64) expected_rows : 1);
 }
 
-uint32
-omendb_build_chunks(OmendbBuildControl *control)
+Size
+omendb_build_row_bytes(const OmendbMetaPage *meta)
 {
-	return control->control.chunks.load();
+	return graph::bulk_bytes_per_row(store::space_of(*meta, nullptr, nullptr),
+									 store::shape_of(*meta), meta->ef_construction);
 }
 
-void
-omendb_build_set_chunks(OmendbBuildControl *control, uint32 chunks)
+bool
+omendb_build_step_compares(uint32 step)
 {
-	control->control.chunks.store(chunks);
+	return step <= graph::kStepLeaves;
 }
 
-uint32
-omendb_build_pages(OmendbBuildControl *control)
+bool
+omendb_build_step_writes(uint32 step)
 {
-	return control->control.next_page.load();
+	return step >= graph::kStepWrite;
 }
 
 uint64
-omendb_build_tids(OmendbBuildControl *control)
+omendb_build_rows(OmendbBuildControl *control)
 {
-	return control->control.tids.load(std::memory_order_relaxed);
+	return control->shared.rows.load(std::memory_order_relaxed);
 }
 
 void
 omendb_build_result(OmendbBuildControl *control, OmendbMetaPage *meta)
 {
-	uint64_t entry = control->control.entry.load();
+	const graph::BulkShared &shared = control->shared;
 
-	meta->entry = (uint32_t) entry;
-	meta->entry_level = (uint32_t) (entry >> 32);
-	meta->root = control->control.root.load();
-	meta->built_nodes = control->control.nodes.load();
-	meta->built_tids = control->control.tids.load();
+	meta->entry = shared.entry.address;
+	meta->entry_level = shared.entry.level;
+	meta->root = shared.root;
+	meta->built_nodes = shared.nodes.load();
+	meta->built_tids = shared.rows.load();
 }
 
 OmendbBuilder *
 omendb_builder_create(const OmendbMetaPage *meta, const float *mean, OmendbBuildControl *control,
-					  const OmendbBuildArea *area)
+					  const OmendbBuildCalls *calls)
 {
 	OmendbBuilder *builder = (OmendbBuilder *) palloc0(sizeof(OmendbBuilder));
 	uint8_t *signs = (uint8_t *) palloc(meta->dim / 2);
 
 	quant::make_signs(meta->seed, meta->dim, signs);
-	builder->area = *area;
+	builder->calls = *calls;
+	builder->first_block = meta->parameters_block + meta->parameter_blocks;
 	builder->shape = store::shape_of(*meta);
 	builder->space = store::space_of(*meta, mean, signs);
-	builder->seed = meta->seed;
 	builder->hooks =
-		store::BuildHooks{builder, hook_map, hook_grow, hook_lock_entry, hook_unlock_entry};
-	builder->store.init(&builder->space, &builder->shape, &control->control, &builder->hooks,
-						meta->parameters_block + meta->parameter_blocks);
+		graph::BulkHooks{builder,  hook_meet,        hook_poll,       hook_progress, hook_extend,
+						 hook_map, hook_begin_pages, hook_write_page, hook_written};
 	builder->memory = store::memory_in(CurrentMemoryContext);
-	builder->insert_memory.init(&builder->memory);
-	(void) builder->insert_memory.allocate(builder->space, &builder->memory);
-	builder->inserter.init(&builder->store, &builder->insert_memory, meta->ef_construction);
 	builder->transformed = (float *) palloc(meta->dim * sizeof(float));
+	/* Memory is palloc'd: it raises an error instead of failing, here and below. */
+	(void) builder->bulk.init(&builder->space, &builder->shape, &control->shared, &builder->hooks,
+							  &builder->memory, meta->ef_construction, builder->first_block);
 	return builder;
 }
 
-OmendbInsertResult
-omendb_builder_insert(OmendbBuilder *builder, const float *elements, uint32 hash, ItemPointer tid)
+bool
+omendb_builder_add(OmendbBuilder *builder, const float *elements, uint32 hash, ItemPointer tid)
 {
 	graph::Row row;
 	float excess;
 
 	if (!quant::transform_row(builder->space, elements, builder->transformed, &excess))
-		return OMENDB_NOT_INDEXED;
+		return false;
 	memcpy(&row.tid, tid, sizeof(row.tid));
 	row.hash = hash;
 	row.residual = 0;
-	uint32_t level = graph::level_for(builder->seed, row.tid);
-	if (!builder->store.reserve(level + 1))
-		return OMENDB_AREA_FULL;
-	/* Memory is palloc'd: it raises an error instead of failing. */
-	(void) builder->inserter.insert(builder->transformed, excess, row, level);
-	return OMENDB_INSERTED;
+	builder->bulk.add_row(builder->transformed, excess, row);
+	return true;
 }
 
-const char *
-omendb_builder_page(OmendbBuilder *builder, uint32 index)
+void
+omendb_builder_finish(OmendbBuilder *builder)
 {
-	hook_map(builder, index / store::kChunkPages + 1);
-	return (const char *) builder->store.page(index);
+	(void) builder->bulk.finish();
 }

@@ -1,8 +1,9 @@
 /*
- * build.h - inserting rows into the pages of an index that is being built. C.
+ * build.h - from rows to the pages of a new index. C.
  *
- * The pages live in an area of chunks that all participants of a build share;
- * am/build_area.c provides it. Each participant has a builder of its own.
+ * Every participant of a build has a builder: it adds rows, then finishes
+ * together with the others. Memory, meetings and pages come from am/ through
+ * OmendbBuildCalls.
  */
 #ifndef OMENDB_STORE_BUILD_H
 #define OMENDB_STORE_BUILD_H
@@ -16,56 +17,65 @@ extern "C"
 {
 #endif
 
-/* Bytes of a chunk: 64 pages. */
-#define OMENDB_CHUNK_SIZE ((Size) 64 * OMENDB_PAGE_SIZE)
+/* Kinds of memory: graph/bulk.hpp, BulkRegion. */
+#define OMENDB_BUILD_REGIONS 7
 
-	/* Counters and entry point in shared memory, behind an opaque pointer. */
+	/* What the participants share, behind an opaque pointer; zeroed, then init. */
 	typedef struct OmendbBuildControl OmendbBuildControl;
 
 	extern Size omendb_build_control_size(void);
-	extern void omendb_build_control_init(OmendbBuildControl *control);
-	extern uint32 omendb_build_chunks(OmendbBuildControl *control);
-	extern void omendb_build_set_chunks(OmendbBuildControl *control, uint32 chunks);
-	/* Pages taken so far; they become the blocks from first_block on. */
-	extern uint32 omendb_build_pages(OmendbBuildControl *control);
-	/* Rows in the graph so far. */
-	extern uint64 omendb_build_tids(OmendbBuildControl *control);
+	extern void omendb_build_control_init(OmendbBuildControl *control, const OmendbMetaPage *meta,
+										  double expected_rows);
+	/* Memory a row takes until its record is written, about. */
+	extern Size omendb_build_row_bytes(const OmendbMetaPage *meta);
+	/* What a step does: compare vectors, write pages, or neither. */
+	extern bool omendb_build_step_compares(uint32 step);
+	extern bool omendb_build_step_writes(uint32 step);
+	/* Rows added so far. */
+	extern uint64 omendb_build_rows(OmendbBuildControl *control);
 	/* entry, root, built_nodes and built_tids of the finished graph. */
 	extern void omendb_build_result(OmendbBuildControl *control, OmendbMetaPage *meta);
 
-	/* How a builder gets at the area. None of the calls is made under a spinlock. */
-	typedef struct OmendbBuildArea
+	/* Any of the calls may raise an error. */
+	typedef struct OmendbBuildCalls
 	{
 		void *context;
-		/* Make chunks[0 .. wanted) valid here; returns the table, *count its length. */
-		uint8 *const *(*map)(void *context, uint32 wanted, uint32 *count);
-		/* Add chunks if all pages are taken; false when there is no more memory. */
-		bool (*grow)(void *context);
-		void (*lock_entry)(void *context);
-		void (*unlock_entry)(void *context);
-	} OmendbBuildArea;
+		/* Wait for all participants; true in one of them. */
+		bool (*meet)(void *context);
+		/* Between pieces of work. */
+		void (*poll)(void *context);
+		/* `first` of `limit` pieces of a step have been given out: graph/bulk.hpp, BulkStep. */
+		void (*progress)(void *context, uint32 step, uint32 first, uint32 limit);
+		/* Have at least so many segments of a region. */
+		void (*extend)(void *context, uint32 region, uint32 segments, Size segment_bytes);
+		/* Addresses of a region's segments here; *count of them. */
+		uint8 *const *(*map)(void *context, uint32 region, uint32 *count);
+		/* Pages to be written: blocks below `blocks`. One participant. */
+		void (*begin_pages)(void *context, BlockNumber blocks);
+		/* Content behind the page header. */
+		void (*write_page)(void *context, BlockNumber block, uint16 kind, uint16 slots,
+						   const char *content, Size bytes);
+		/* A range of pages is complete. */
+		void (*written)(void *context, BlockNumber first, uint32 count);
+	} OmendbBuildCalls;
 
 	typedef struct OmendbBuilder OmendbBuilder;
 
-	typedef enum OmendbInsertResult
-	{
-		OMENDB_INSERTED,
-		OMENDB_NOT_INDEXED, /* a zero vector under cosine */
-		OMENDB_AREA_FULL
-	} OmendbInsertResult;
-
 	/*
-	 * A builder in the current memory context. meta: shape, seed, first_block as
-	 * parameters_block + parameter_blocks. mean, control and area outlive it.
+	 * A builder in the current memory context. meta: shape, seed, parameters_block
+	 * and parameter_blocks. mean, control and calls outlive it.
 	 */
 	extern OmendbBuilder *omendb_builder_create(const OmendbMetaPage *meta, const float *mean,
 												OmendbBuildControl *control,
-												const OmendbBuildArea *area);
-	/* elements: input_dim finite floats; hash: of the value's own bytes. */
-	extern OmendbInsertResult omendb_builder_insert(OmendbBuilder *builder, const float *elements,
-													uint32 hash, ItemPointer tid);
-	/* The image of page `index`, page header left out (zero). Valid after the build. */
-	extern const char *omendb_builder_page(OmendbBuilder *builder, uint32 index);
+												const OmendbBuildCalls *calls);
+	/*
+	 * elements: input_dim finite floats; hash: of the value's own bytes. False when
+	 * the row is not indexed (a zero vector under cosine).
+	 */
+	extern bool omendb_builder_add(OmendbBuilder *builder, const float *elements, uint32 hash,
+								   ItemPointer tid);
+	/* All that follows, with the other participants. */
+	extern void omendb_builder_finish(OmendbBuilder *builder);
 
 #ifdef __cplusplus
 }

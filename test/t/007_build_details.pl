@@ -55,7 +55,7 @@ for my $workers (0, 2)
 	ok(!(grep { $_->[2] < 10000 || $_->[2] > 22000 } @loading), "$workers workers: the total is told, about");
 	cmp_ok(scalar(keys %done), '>', 4, "$workers workers: tuples done grow");
 	is(scalar(grep { !/^(initializing|building[ ]index(:[ ]
-		(initializing|sampling[ ]table|loading[ ]tuples|writing[ ]pages|logging[ ]pages))?)$/x }
+		(initializing|sampling[ ]table|loading[ ]tuples|comparing[ ]vectors|linking[ ]nodes|writing[ ]pages))?)$/x }
 			keys %phases), 0, "$workers workers: no phase without a name") || diag(join ', ', keys %phases);
 	$node->safe_psql('postgres', 'DROP INDEX t_v');
 }

@@ -54,7 +54,7 @@ public:
 			threads.emplace_back(
 				[&, i]
 				{
-					graph::BulkHooks hooks = {this, meet,        poll,       extend,
+					graph::BulkHooks hooks = {this, meet,        poll,       progress, extend,
 											  map,  begin_pages, write_page, written};
 					std::unique_ptr<graph::Bulk> bulk(new graph::Bulk);
 					if (!bulk->init(&space_, &shape_, shared_.get(), &hooks, memory[i],
@@ -101,6 +101,13 @@ private:
 	static void
 	poll(void *)
 	{
+	}
+
+	static void
+	progress(void *, uint32_t step, uint32_t first, uint32_t limit)
+	{
+		if (step >= graph::kBulkSteps || first >= limit)
+			abort();
 	}
 
 	static void
