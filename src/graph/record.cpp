@@ -69,6 +69,21 @@ least_code_dim(uint32_t dim)
 	return least < dim ? least : dim;
 }
 
+/*
+ * The shortest code worth having with half precision. Rows of 500 floats and more
+ * are TOASTed: a row that int8 bounds cannot place costs a fetch of some 5 us,
+ * six hops, and half precision saves a dozen of those a query. 784 dimensions, 208
+ * instead of 400 bits: 38 hops for recall .98 instead of 28.
+ */
+uint32_t
+least_half_code_dim(uint32_t dim)
+{
+	constexpr uint32_t kToasted = 496;
+	uint32_t least = dim / 4 > 192 ? dim / 4 : 192;
+
+	return dim < kToasted ? least_code_dim(dim) : least;
+}
+
 /* Most records a page whose codes are still long enough; 0 if none fits. */
 uint32_t
 choose_slots(const Shape &shape, uint32_t page_bytes, uint32_t least)
@@ -142,10 +157,13 @@ choose_shape(const ShapeRequest &request, Shape *shape)
 	if (!choose_with_storage(request, quant::Storage::Int8, shape))
 		return false;
 
-	/* Half precision where it costs no page and next to no code. */
+	/* Half precision where it costs no page and leaves enough of the code. */
 	Shape half = *shape;
-	if (choose_with_storage(request, quant::Storage::Half, &half) && half.slots >= shape->slots &&
-		half.code_dim >= least_code_dim(request.dim))
+	half.storage = quant::Storage::Half;
+	half.code_dim = request.code_dim ? request.code_dim
+									 : code_dim_for(half, request.page_bytes, shape->slots);
+	if (half.code_dim >= least_half_code_dim(request.dim) &&
+		complete_shape(&half, request.page_bytes) && half.slots >= shape->slots)
 		*shape = half;
 	return true;
 }

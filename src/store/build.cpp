@@ -123,7 +123,8 @@ omendb_build_control_init(OmendbBuildControl *control, const OmendbMetaPage *met
 						  double expected_rows)
 {
 	graph::init_bulk(&control->shared, store::space_of(*meta, nullptr, nullptr),
-					 store::shape_of(*meta), meta->ef_construction, expected_rows > 1 ? (uint64) expected_rows : 1);
+					 store::shape_of(*meta), meta->ef_construction,
+					 expected_rows > 1 ? (uint64) expected_rows : 1);
 }
 
 Size

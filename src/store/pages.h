@@ -55,10 +55,10 @@ extern "C"
 	extern bool omendb_try_read_meta(Relation index, OmendbMetaPage *meta);
 
 	/* Values of the meta page's checksum fields. */
-extern uint32_t omendb_meta_checksum(const OmendbMetaPage *meta);
-extern uint32_t omendb_mean_checksum(const OmendbMetaPage *meta, const float *mean);
+	extern uint32_t omendb_meta_checksum(const OmendbMetaPage *meta);
+	extern uint32_t omendb_mean_checksum(const OmendbMetaPage *meta, const float *mean);
 
-/* The mean: input_dim floats into mean (zeroes when sampled is 0). */
+	/* The mean: input_dim floats into mean (zeroes when sampled is 0). */
 	extern void omendb_read_mean(Relation index, const OmendbMetaPage *meta, float *mean);
 
 #ifdef __cplusplus
