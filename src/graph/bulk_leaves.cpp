@@ -345,8 +345,10 @@ Bulk::leaf(const uint32_t *points, size_t count)
 								   s_.products.data, stride);
 		for (size_t i = 0; i < n; i++)
 		{
+			/* Far candidates at home only: the other leaves bring no better ones. */
 			collect(points, count, at + i, s_.products.data + i * stride);
-			collect_far(points, count, at + i, s_.products.data + i * stride);
+			if ((points[at + i] & kHome) != 0)
+				collect_far(points, count, at + i, s_.products.data + i * stride);
 		}
 		hooks_->poll(hooks_->context);
 	}

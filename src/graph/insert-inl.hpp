@@ -17,6 +17,7 @@
 #ifndef OMENDB_GRAPH_INSERT_INL_HPP
 #define OMENDB_GRAPH_INSERT_INL_HPP
 
+#include "base/bits.hpp"
 #include "graph/select-inl.hpp"
 
 namespace omendb::graph
@@ -60,7 +61,7 @@ list_state(const Shape &shape, const uint8_t *record)
 			state.free_lane = lane;
 	}
 	for (uint32_t block = 0; block < shape.blocks; block++)
-		state.protected_count += (uint32_t) __builtin_popcount(mask[block]);
+		state.protected_count += popcount32(mask[block]);
 	return state;
 }
 
