@@ -41,6 +41,7 @@ struct RecentBuffers
 	MemoryContext context;
 	Buffer *entries;
 	uint32_t count; /* a power of two, or 0 */
+	uint32_t reads;
 
 	/* Room for as many blocks as the relation has. */
 	void
@@ -179,6 +180,12 @@ public:
 	}
 
 private:
+	/*
+	 * Some servers do not count a use for a page found by its hint: then the clock
+	 * sweep takes hot pages first. Now and then one is looked up, which counts.
+	 */
+	static constexpr uint32_t kReadsByHint = 16;
+
 	struct Pinned
 	{
 		BlockNumber block;
@@ -227,7 +234,8 @@ private:
 		Buffer &hint = (*recent_)(salt_, block);
 		Buffer buffer = hint;
 
-		if (BufferIsValid(buffer) && omendb_read_recent_buffer(index_, block, buffer))
+		if (++recent_->reads % kReadsByHint != 0 && BufferIsValid(buffer) &&
+			omendb_read_recent_buffer(index_, block, buffer))
 		{
 			/* ReadBuffer() counts for the statistics views; this does not. */
 			pgstat_count_buffer_read(index_);
