@@ -305,6 +305,17 @@ public:
 	{
 	}
 
+	uint32_t
+	ahead() const
+	{
+		return 0;
+	}
+
+	void
+	ask(Address)
+	{
+	}
+
 	void
 	poll()
 	{

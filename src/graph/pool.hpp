@@ -211,11 +211,11 @@ public:
 		return entry.address;
 	}
 
-	/* The candidate that pop() would give, or kNoAddress: to prefetch. */
+	/* The candidate that pop() would give, or one of the next; kNoAddress: none. To prefetch. */
 	Address
-	peek() const
+	peek(size_t i = 0) const
 	{
-		return heap_.size > 0 ? entries_[heap_[0].entry].address : kNoAddress;
+		return i < heap_.size ? entries_[heap_[i].entry].address : kNoAddress;
 	}
 
 	/* Mark a node as expanded without popping it; false when it was seen before, or failed(). */

@@ -66,6 +66,8 @@ OmendbStatus
 expand(Store &store, Pool &pool, const quant::Query &query, uint32_t level, Address address,
 	   Visitor &visitor)
 {
+	for (uint32_t i = 1; i < store.ahead(); i++)
+		store.ask(pool.peek(i));
 	const uint8_t *record = store.begin_read(address, pool.peek());
 	if (record == nullptr)
 		return OMENDB_OK;

@@ -13,6 +13,10 @@
  *       record is being read at a time. next: who will probably be read after
  *       it, to be fetched meanwhile, or kNoAddress.
  *   void end_read();
+ *   uint32_t ahead() const;
+ *   void ask(Address a);
+ *       Whether pages come from a disk now, and so many candidates should be asked
+ *       for ahead of time; 0: all is in memory. a may be kNoAddress.
  *   void poll();
  *       Called between hops with nothing held; may not return (longjmp).
  *

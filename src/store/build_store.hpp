@@ -121,6 +121,17 @@ public:
 	{
 	}
 
+	uint32_t
+	ahead() const
+	{
+		return 0;
+	}
+
+	void
+	ask(graph::Address)
+	{
+	}
+
 	/* The record if this process has it mapped, else NULL. Never waits or fails. */
 	const uint8_t *
 	record(graph::Address a) const

@@ -82,6 +82,7 @@ public:
 		shape_ = shape;
 		current_ = Pinned{InvalidBlockNumber, InvalidBuffer};
 		blocks_ = blocks;
+		cold_ = 0;
 		recent_ = recent;
 		salt_ = (uint32_t) RelationGetRelid(index) * 0x9E3779B1u;
 		recent_->attach(blocks_);
@@ -107,9 +108,11 @@ public:
 	const uint8_t *
 	begin_read(graph::Address a, graph::Address next)
 	{
+		if (cold_ > 0)
+			cold_--;
+		prefetch(next);
 		if (!pin(a))
 			return nullptr;
-		prefetch(next);
 		LockBuffer(current_.buffer, BUFFER_LOCK_SHARE);
 		const uint8_t *record = locate(a);
 		if (record == nullptr)
@@ -138,15 +141,17 @@ public:
 
 	/*
 	 * Fetch the lines of a record that will probably be read soon, if its page
-	 * was met before. Nothing is pinned: a hint that is no longer right costs a
-	 * few useless lines.
+	 * was met before; else ask the system for the page. Nothing is pinned: a hint
+	 * that is no longer right costs a few useless lines.
 	 */
 	void
-	prefetch(graph::Address a) const
+	prefetch(graph::Address a)
 	{
 		if (a == graph::kNoAddress)
 			return;
 		Buffer buffer = (*recent_)(salt_, graph::address_block(a));
+		if (buffer == InvalidBuffer)
+			return ask(a);
 		if (buffer <= 0)
 			return;
 		const char *page = (const char *) BufferGetBlock(buffer);
@@ -157,6 +162,32 @@ public:
 		__builtin_prefetch(page + OMENDB_PAGE_SIZE - sizeof(OmendbPageSpecial));
 		for (uint32_t at = 0; at < shape_->slot_bytes; at += 64)
 			__builtin_prefetch(p + at);
+	}
+
+	/*
+	 * How many of the next candidates to ask() for: none while pages come from
+	 * shared buffers, some for a while after one did not.
+	 */
+	uint32_t
+	ahead() const
+	{
+		return cold_ > 0 ? kAhead : 0;
+	}
+
+	/* Have the system read a page that this backend has not met, once. */
+	void
+	ask(graph::Address a)
+	{
+		BlockNumber block = graph::address_block(a);
+		Buffer &hint = (*recent_)(salt_, block);
+
+		/* kNoAddress is past the end, too. */
+		if (hint != InvalidBuffer || block >= blocks_)
+			return;
+		PrefetchBufferResult result = PrefetchBuffer(index_, MAIN_FORKNUM, block);
+		hint = BufferIsValid(result.recent_buffer) ? result.recent_buffer : kAsked;
+		if (result.initiated_io)
+			cold_ = kColdHops;
 	}
 
 	/* Drop every pin; nothing is locked. */
@@ -185,6 +216,12 @@ private:
 	 * sweep takes hot pages first. Now and then one is looked up, which counts.
 	 */
 	static constexpr uint32_t kReadsByHint = 16;
+
+	/* A hint that says only that the system was asked to read the page. */
+	static constexpr Buffer kAsked = PG_INT32_MIN;
+	/* Candidates to ask for, and for how many hops, once a page had to be read. */
+	static constexpr uint32_t kAhead = 8;
+	static constexpr uint32_t kColdHops = 32;
 
 	struct Pinned
 	{
@@ -234,7 +271,7 @@ private:
 		Buffer &hint = (*recent_)(salt_, block);
 		Buffer buffer = hint;
 
-		if (++recent_->reads % kReadsByHint != 0 && BufferIsValid(buffer) &&
+		if (++recent_->reads % kReadsByHint != 0 && buffer != kAsked && BufferIsValid(buffer) &&
 			omendb_read_recent_buffer(index_, block, buffer))
 		{
 			/* ReadBuffer() counts for the statistics views; this does not. */
@@ -279,6 +316,7 @@ private:
 	Pinned current_;
 	BlockNumber blocks_;
 	uint32_t salt_;
+	uint32_t cold_;
 };
 
 } // namespace omendb::store

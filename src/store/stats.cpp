@@ -45,7 +45,7 @@ count_record(const OmendbMetaPage *meta, const uint8_t *record, OmendbIndexStats
 	for (uint32_t lane = 0; lane < meta->blocks * OMENDB_LANES; lane++)
 		stats->links += links[lane] != OMENDB_NO_ADDRESS;
 	for (uint32_t block = 0; block < meta->blocks; block++)
-		stats->protected_links += popcount32(masks[block]);
+		stats->protected_links += omendb::popcount32(masks[block]);
 }
 
 void
