@@ -257,7 +257,7 @@ build_serial(OmendbBuild *build)
 	omendb_build_control_init(build->control, &build->meta, build->tuples_expected);
 	omendb_area_init_shared(shared, omendb_build_memory_limit(),
 							omendb_build_bytes_expected(build));
-	build->area = omendb_area_create(shared, NULL);
+	build->area = omendb_area_create(shared, true);
 	omendb_build_load(build, NULL);
 	omendb_build_finish(build);
 }

@@ -79,12 +79,12 @@ unmap_files(void *arg)
 }
 
 OmendbArea *
-omendb_area_create(OmendbAreaShared *shared, dsa_area *dsa)
+omendb_area_create(OmendbAreaShared *shared, bool alone)
 {
 	OmendbArea *area = (OmendbArea *) palloc0(sizeof(OmendbArea));
 
 	area->shared = shared;
-	area->dsa = dsa;
+	area->alone = alone;
 	area->context = CurrentMemoryContext;
 	area->unmap.func = unmap_files;
 	area->unmap.arg = area;
@@ -178,7 +178,7 @@ create_file(OmendbArea *area, uint32 region, uint32 segment, Size bytes)
 	File file;
 
 	account_file(area->shared, bytes);
-	if (area->dsa == NULL)
+	if (area->alone)
 	{
 		/* Goes away with the transaction at the latest. */
 		file = OpenTemporaryFile(false);
@@ -223,28 +223,65 @@ enter_segment(OmendbArea *area, uint32 region, uint8 *address)
 	area->tables[region][area->mapped[region]++] = address;
 }
 
+/* Shared memory of exactly this size (a DSA would take more than was looked up), or NULL. */
+static uint8 *
+take_shared_memory(OmendbArea *area, Size bytes, dsm_handle *handle)
+{
+	dsm_segment *segment = NULL;
+	MemoryContext old;
+
+	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
+	if (shared_memory_has(bytes))
+		segment = dsm_create(bytes, DSM_CREATE_NULL_IF_MAXSEGMENTS);
+	LWLockRelease(AddinShmemInitLock);
+	if (segment == NULL)
+		return NULL;
+	*handle = dsm_segment_handle(segment);
+	old = MemoryContextSwitchTo(area->context);
+	area->attached = lappend(area->attached, segment);
+	MemoryContextSwitchTo(old);
+	return (uint8 *) dsm_segment_address(segment);
+}
+
+static uint8 *
+attach_shared_memory(OmendbArea *area, dsm_handle handle)
+{
+	dsm_segment *segment = dsm_attach(handle);
+	MemoryContext old;
+
+	if (segment == NULL)
+		elog(ERROR, "could not attach a segment of an omen_hnsw build");
+	old = MemoryContextSwitchTo(area->context);
+	area->attached = lappend(area->attached, segment);
+	MemoryContextSwitchTo(old);
+	return (uint8 *) dsm_segment_address(segment);
+}
+
+void
+omendb_area_detach(OmendbArea *area)
+{
+	ListCell *cell;
+
+	foreach (cell, area->attached)
+		dsm_detach((dsm_segment *) lfirst(cell));
+	area->attached = NIL;
+}
+
 /* A segment in memory, or NULL. Under the area's lock. */
 static uint8 *
-take_memory(OmendbArea *area, Size bytes, dsa_pointer *pointer)
+take_memory(OmendbArea *area, Size bytes, dsm_handle *handle)
 {
 	OmendbAreaShared *shared = area->shared;
 	uint8 *address = NULL;
 
-	*pointer = InvalidDsaPointer;
+	*handle = DSM_HANDLE_INVALID;
 	if (shared->memory_used + bytes > shared->memory_limit)
 		return NULL;
-	if (area->dsa == NULL)
+	if (area->alone)
 		address = (uint8 *) MemoryContextAllocExtended(area->context, bytes,
 													   MCXT_ALLOC_HUGE | MCXT_ALLOC_NO_OOM);
 	else
-	{
-		LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
-		if (shared_memory_has(bytes))
-			*pointer = dsa_allocate_extended(area->dsa, bytes, DSA_ALLOC_HUGE | DSA_ALLOC_NO_OOM);
-		LWLockRelease(AddinShmemInitLock);
-		if (DsaPointerIsValid(*pointer))
-			address = (uint8 *) dsa_get_address(area->dsa, *pointer);
-	}
+		address = take_shared_memory(area, bytes, handle);
 	if (address != NULL)
 		shared->memory_used += bytes;
 	return address;
@@ -259,11 +296,11 @@ map_new(OmendbArea *area, uint32 region)
 	while (area->mapped[region] < r->count)
 	{
 		uint32 segment = area->mapped[region];
-		dsa_pointer pointer = r->segments[segment].pointer;
+		dsm_handle handle = r->segments[segment];
 
 		enter_segment(area, region,
-					  DsaPointerIsValid(pointer)
-						  ? (uint8 *) dsa_get_address(area->dsa, pointer)
+					  handle != DSM_HANDLE_INVALID
+						  ? attach_shared_memory(area, handle)
 						  : open_file(area, region, segment, r->segment_bytes));
 	}
 }
@@ -279,17 +316,17 @@ add_segment(OmendbArea *area, uint32 region, uint32 segments, Size bytes)
 	if (r->count < segments)
 	{
 		uint8 *address;
-		dsa_pointer pointer;
+		dsm_handle handle;
 
 		if (r->count == OMENDB_MAX_SEGMENTS)
 			ereport(ERROR, errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 					errmsg("omen_hnsw build has too many segments"),
 					errhint("Run ANALYZE on the table: it has far more rows than expected."));
 		r->segment_bytes = bytes;
-		address = take_memory(area, bytes, &pointer);
+		address = take_memory(area, bytes, &handle);
 		if (address == NULL)
 			address = create_file(area, region, r->count, bytes);
-		r->segments[r->count++].pointer = pointer;
+		r->segments[r->count++] = handle;
 		enter_segment(area, region, address);
 	}
 	LWLockRelease(&area->shared->lock);
@@ -309,7 +346,7 @@ omendb_area_extend(OmendbArea *area, uint32 region, uint32 segments, Size segmen
 uint8 *const *
 omendb_area_map(OmendbArea *area, uint32 region, uint32 *count)
 {
-	if (area->dsa != NULL)
+	if (!area->alone)
 	{
 		LWLockAcquire(&area->shared->lock, LW_SHARED);
 		map_new(area, region);

@@ -7,26 +7,22 @@
 
 #include "postgres.h"
 
+#include "storage/dsm.h"
 #include "storage/lwlock.h"
 #include "storage/sharedfileset.h"
-#include "utils/dsa.h"
+
+#include "nodes/pg_list.h"
 
 #include "store/build.h"
 
 /* Segments are made larger rather than so many: graph/bulk.cpp. */
 #define OMENDB_MAX_SEGMENTS 4096
 
-/* Where a segment is; in_file: the file is named by region and number. */
-typedef struct OmendbSegment
-{
-	dsa_pointer pointer; /* shared memory; InvalidDsaPointer: in a file, or private */
-} OmendbSegment;
-
 typedef struct OmendbRegion
 {
 	uint32 count;
 	Size segment_bytes;
-	OmendbSegment segments[OMENDB_MAX_SEGMENTS];
+	dsm_handle segments[OMENDB_MAX_SEGMENTS]; /* DSM_HANDLE_INVALID: in a file, or private */
 } OmendbRegion;
 
 /* In the parallel context's shared memory; local memory in a serial build. */
@@ -45,18 +41,21 @@ typedef struct OmendbAreaShared
 typedef struct OmendbArea
 {
 	OmendbAreaShared *shared;
-	dsa_area *dsa;         /* NULL: private memory and files */
+	bool alone;            /* private memory and files */
 	MemoryContext context; /* of tables and private memory; unmaps files when it goes */
 	uint8 **tables[OMENDB_BUILD_REGIONS];
 	uint32 mapped[OMENDB_BUILD_REGIONS];
-	struct OmendbMapping *mappings;
+	struct OmendbMapping *mappings; /* of files */
+	List *attached;                 /* dsm_segment */
 	MemoryContextCallback unmap;
 } OmendbArea;
 
 extern void omendb_area_init_shared(OmendbAreaShared *shared, Size memory_limit,
 									Size bytes_expected);
-/* dsa: NULL for a private area. In the current memory context, and gone with it. */
-extern OmendbArea *omendb_area_create(OmendbAreaShared *shared, dsa_area *dsa);
+/* alone: a private area. In the current memory context, and gone with it. */
+extern OmendbArea *omendb_area_create(OmendbAreaShared *shared, bool alone);
+/* Give shared memory back before the transaction ends. */
+extern void omendb_area_detach(OmendbArea *area);
 extern void omendb_area_extend(OmendbArea *area, uint32 region, uint32 segments,
 							   Size segment_bytes);
 extern uint8 *const *omendb_area_map(OmendbArea *area, uint32 region, uint32 *count);

@@ -37,10 +37,9 @@
 #define KEY_SCAN         2
 #define KEY_MEAN         3
 #define KEY_CONTROL      4
-#define KEY_DSA          5
-#define KEY_QUERY_TEXT   6
-#define KEY_WAL_USAGE    7
-#define KEY_BUFFER_USAGE 8
+#define KEY_QUERY_TEXT   5
+#define KEY_WAL_USAGE    6
+#define KEY_BUFFER_USAGE 7
 
 /* maintenance_work_mem each participant must have, as core asks for its own builds. */
 #define PARTICIPANT_KB (32 * 1024)
@@ -64,7 +63,7 @@ struct OmendbParallelBuild
 {
 	ParallelContext *context;
 	SharedBuild *shared;
-	dsa_area *dsa;
+	OmendbArea *area;
 	WalUsage *wal_usage;
 	BufferUsage *buffer_usage;
 };
@@ -157,7 +156,6 @@ omendb_parallel_build_main(dsm_segment *segment, shm_toc *toc)
 	BufferUsage *buffer_usage = (BufferUsage *) shm_toc_lookup(toc, KEY_BUFFER_USAGE, false);
 	char *query = (char *) shm_toc_lookup(toc, KEY_QUERY_TEXT, true);
 	OmendbBuild build;
-	dsa_area *dsa;
 
 	debug_query_string = query;
 	pgstat_report_activity(STATE_RUNNING, debug_query_string);
@@ -174,9 +172,8 @@ omendb_parallel_build_main(dsm_segment *segment, shm_toc *toc)
 	build.row_context =
 		AllocSetContextCreate(CurrentMemoryContext, "omen_hnsw row", ALLOCSET_DEFAULT_SIZES);
 	build.buffer = (float *) palloc(build.meta.input_dim * sizeof(float));
-	dsa = dsa_attach_in_place(shm_toc_lookup(toc, KEY_DSA, false), segment);
 	SharedFileSetAttach(&shared->area.files, segment);
-	build.area = omendb_area_create(&shared->area, dsa);
+	build.area = omendb_area_create(&shared->area, false);
 	build.barrier = &shared->barrier;
 
 	InstrStartParallelQuery();
@@ -186,7 +183,6 @@ omendb_parallel_build_main(dsm_segment *segment, shm_toc *toc)
 	InstrEndParallelQuery(&buffer_usage[ParallelWorkerNumber], &wal_usage[ParallelWorkerNumber]);
 	ereport(DEBUG1, errmsg_internal("worker processed %.0f tuples", build.heap_tuples));
 
-	dsa_detach(dsa);
 	index_close(build.index, AccessExclusiveLock);
 	table_close(build.heap, ShareLock);
 }
@@ -202,12 +198,11 @@ estimate(ParallelContext *context, const OmendbBuild *build)
 	shm_toc_estimate_chunk(e, table_parallelscan_estimate(build->heap, SnapshotAny));
 	shm_toc_estimate_chunk(e, build->meta.input_dim * sizeof(float));
 	shm_toc_estimate_chunk(e, omendb_build_control_size());
-	shm_toc_estimate_chunk(e, dsa_minimum_size());
 	shm_toc_estimate_chunk(e, mul_size(sizeof(WalUsage), context->nworkers));
 	shm_toc_estimate_chunk(e, mul_size(sizeof(BufferUsage), context->nworkers));
 	if (debug_query_string)
 		shm_toc_estimate_chunk(e, strlen(debug_query_string) + 1);
-	shm_toc_estimate_keys(e, 8);
+	shm_toc_estimate_keys(e, 7);
 }
 
 static SharedBuild *
@@ -269,8 +264,6 @@ omendb_parallel_build(OmendbBuild *build, int workers)
 	ParallelContext *context;
 	SharedBuild *shared;
 	ParallelTableScanDesc scan;
-	dsa_area *dsa;
-	void *place;
 
 	EnterParallelMode();
 	context = CreateParallelContext("omendb", "omendb_parallel_build_main", workers);
@@ -286,13 +279,10 @@ omendb_parallel_build(OmendbBuild *build, int workers)
 	}
 	shared = store_shared(context, build);
 	scan = store_scan(context, build, parallel);
-	place = shm_toc_allocate(context->toc, dsa_minimum_size());
-	shm_toc_insert(context->toc, KEY_DSA, place);
-	dsa = dsa_create_in_place(place, dsa_minimum_size(), omendb_build_tranche(), context->seg);
-	build->area = omendb_area_create(&shared->area, dsa);
+	build->area = omendb_area_create(&shared->area, false);
 	build->barrier = &shared->barrier;
 	parallel->shared = shared;
-	parallel->dsa = dsa;
+	parallel->area = build->area;
 
 	LaunchParallelWorkers(context);
 	ereport(DEBUG1, errmsg_internal("using %d parallel workers", context->nworkers_launched));
@@ -310,7 +300,7 @@ omendb_parallel_build(OmendbBuild *build, int workers)
 void
 omendb_parallel_build_end(OmendbParallelBuild *parallel)
 {
-	dsa_detach(parallel->dsa);
+	omendb_area_detach(parallel->area);
 	DestroyParallelContext(parallel->context);
 	ExitParallelMode();
 	pfree(parallel);

@@ -19,7 +19,7 @@ constexpr uint32_t kExtent = 64;
 /* A segment is some 64 MB (the kernel takes 30 ms for that) unless a region needs too many. */
 constexpr uint64_t kSegmentBytes = 64u << 20;
 constexpr uint64_t kLeastSegmentBytes = 1u << 20;
-constexpr uint64_t kManySegments = 1024;
+constexpr uint64_t kManySegments = 128;
 
 uint32_t
 align_up(uint32_t n, uint32_t to)

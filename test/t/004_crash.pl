@@ -96,7 +96,9 @@ SQL
 	# A backend killed in the middle of its build: the server restarts itself.
 	$node->safe_psql('postgres', <<'SQL');
 CREATE TABLE large (id int, v vector(64));
-INSERT INTO large SELECT i, spread(i, 64) FROM generate_series(1, 20000) i;
+INSERT INTO large SELECT i, spread(i, 64) FROM generate_series(1, 10000) i;
+INSERT INTO large SELECT i * 10000 + id, v * array_fill(1 + i * 0.01, ARRAY[64])::vector FROM large,
+	generate_series(1, 19) i;
 SQL
 	$node->append_conf('postgresql.conf', 'restart_after_crash = on');
 	$node->reload;
@@ -107,7 +109,7 @@ SQL
 		my $segments = segments($node);
 		my $run = start_psql($node, 'CREATE INDEX large_v ON large USING omen_hnsw (v)');
 		$node->poll_query_until('postgres',
-			"SELECT count(*) > 0 FROM pg_stat_progress_create_index WHERE phase LIKE '%loading tuples%'")
+			"SELECT count(*) > 0 FROM pg_stat_progress_create_index WHERE phase LIKE '%vectors'")
 		  or die("$label: the build was never seen");
 		my $pid = $node->safe_psql('postgres', 'SELECT pid FROM pg_stat_progress_create_index LIMIT 1');
 		kill 'KILL', $pid;
@@ -116,7 +118,7 @@ SQL
 		$node->poll_query_until('postgres', 'SELECT 1', '1') or die("$label: no restart");
 		is($node->safe_psql('postgres', "SELECT count(*) FROM pg_class WHERE relname = 'large_v'"),
 			'0', "$label: no index is left");
-		is($node->safe_psql('postgres', 'SELECT count(*) FROM large'), 20000, "$label: the rows are there");
+		is($node->safe_psql('postgres', 'SELECT count(*) FROM large'), 200000, "$label: the rows are there");
 		cmp_ok(segments($node), '<=', $segments, "$label: no shared memory is left");
 	}
 	$node->safe_psql('postgres', 'CREATE INDEX source_v ON source USING omen_hnsw (v)');
