@@ -134,10 +134,10 @@ omendb_plan_build_workers(OmendbBuild *build)
 
 /* ---- what every participant does ---- */
 
+/* All rows of its own are loaded: the rest of the build, with the others. */
 static void
-participate(OmendbBuild *build, SharedBuild *shared, ParallelTableScanDesc scan)
+participate(OmendbBuild *build, SharedBuild *shared)
 {
-	omendb_build_load(build, table_beginscan_parallel(build->heap, scan));
 	SpinLockAcquire(&shared->mutex);
 	shared->heap_tuples += build->heap_tuples;
 	shared->skipped += build->skipped;
@@ -178,7 +178,12 @@ omendb_parallel_build_main(dsm_segment *segment, shm_toc *toc)
 
 	InstrStartParallelQuery();
 	if (BarrierAttach(build.barrier) == 0)
-		participate(&build, shared, (ParallelTableScanDesc) shm_toc_lookup(toc, KEY_SCAN, false));
+	{
+		ParallelTableScanDesc scan = (ParallelTableScanDesc) shm_toc_lookup(toc, KEY_SCAN, false);
+
+		omendb_build_load(&build, table_beginscan_parallel(build.heap, scan));
+		participate(&build, shared);
+	}
 	BarrierDetach(build.barrier);
 	InstrEndParallelQuery(&buffer_usage[ParallelWorkerNumber], &wal_usage[ParallelWorkerNumber]);
 	ereport(DEBUG1, errmsg_internal("worker processed %.0f tuples", build.heap_tuples));
@@ -257,6 +262,22 @@ store_scan(ParallelContext *context, OmendbBuild *build, OmendbParallelBuild *pa
 	return scan;
 }
 
+/*
+ * Loading is the smaller part of a build: a worker that starts while the leader
+ * loads a small table alone is worth waiting for.
+ */
+static void
+wait_for_workers(OmendbBuild *build, ParallelContext *context)
+{
+	WaitForParallelWorkersToAttach(context);
+	for (int i = 0; i < 1000 && BarrierParticipants(build->barrier) <= context->nworkers_launched;
+		 i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		pg_usleep(1000L);
+	}
+}
+
 OmendbParallelBuild *
 omendb_parallel_build(OmendbBuild *build, int workers)
 {
@@ -287,7 +308,9 @@ omendb_parallel_build(OmendbBuild *build, int workers)
 	LaunchParallelWorkers(context);
 	ereport(DEBUG1, errmsg_internal("using %d parallel workers", context->nworkers_launched));
 	(void) BarrierAttach(build->barrier);
-	participate(build, shared, scan);
+	omendb_build_load(build, table_beginscan_parallel(build->heap, scan));
+	wait_for_workers(build, context);
+	participate(build, shared);
 	BarrierDetach(build->barrier);
 	WaitForParallelWorkersToFinish(context);
 	for (int i = 0; i < context->nworkers_launched; i++)

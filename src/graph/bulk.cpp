@@ -179,8 +179,8 @@ Bulk::init(const quant::Space *space, const Shape *shape, BulkShared *shared,
 	s_.own.init(memory);
 	memory_ = memory;
 	above_memory_.init(memory);
-	return s_.own.reserve(space->dim) &&
-		   s_.options.reserve(room_ + 2 * kFar) && s_.keys.reserve(room_ + 2 * kFar);
+	return s_.own.reserve(space->dim) && s_.options.reserve(room_ + 2 * kFar) &&
+		   s_.keys.reserve(room_ + 2 * kFar);
 }
 
 /* Look up the region's segments again. */
@@ -300,7 +300,11 @@ Bulk::find_equal_rows()
 
 /* ---- levels ---- */
 
-/* One participant: a point for each node, where its pages will be, the leaders. */
+/*
+ * One participant: which rows are points, in the order of the store; where the pages
+ * will be; the leaders. The points themselves are begun where they are first used,
+ * by all: the kernel takes as long to hand out their memory.
+ */
 void
 Bulk::start_points()
 {
@@ -308,6 +312,7 @@ Bulk::start_points()
 	uint32_t points = 0, parts = 0;
 
 	need(kBulkPoints, shared_->nodes.load());
+	need(kBulkOrder, shared_->nodes.load());
 	for (uint32_t i = 0; i < limit; i++)
 	{
 		const BulkRow *row = row_at(i);
@@ -315,22 +320,29 @@ Bulk::start_points()
 			hooks_->poll(hooks_->context);
 		if (row->used != 1)
 			continue;
-		BulkPoint *point = point_at(points++);
-		memset(point, 0, sizeof(*point) + 8 * shape_->blocks);
-		point->row = i;
-		point->rank = kNoRow;
-		point->bound = float_bits(std::numeric_limits<float>::infinity());
+		*(uint32_t *) (void *) views_[kBulkOrder].at(points++) = i;
 		if (row->equals >= kInlineTids)
 			parts += (row->equals + 1 - kInlineTids + kPartTids - 1) / kPartTids;
 	}
 	shared_->points = points;
 	if (points == 0)
 		return;
-	need(kBulkOrder, points);
 	need(kBulkParts, parts);
 	shared_->first_page = (parts + kPartsPerPage - 1) / kPartsPerPage;
 	shared_->above_page = shared_->first_page + (points + shape_->slots - 1) / shape_->slots;
 	choose_leaders();
+}
+
+/* Once a point: until the leaves decide it, the order is that of the store. */
+void
+Bulk::start_point(uint32_t index)
+{
+	BulkPoint *point = point_at(index);
+
+	memset(point, 0, sizeof(*point) + 8 * shape_->blocks);
+	point->row = ordered(index);
+	point->rank = kNoRow;
+	point->bound = float_bits(std::numeric_limits<float>::infinity());
 }
 
 /* Meet the others; false when somebody ran out of memory. */

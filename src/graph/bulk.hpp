@@ -475,6 +475,7 @@ private:
 	void collect_points();
 	void start_equal_rows();
 	void start_points();
+	void start_point(uint32_t index);
 	bool link_points();
 	bool write_all();
 	bool meet();

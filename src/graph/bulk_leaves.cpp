@@ -71,6 +71,7 @@ Bulk::choose_leaders()
 		shared_->leader[i] = (uint32_t) (low + draw % (high - low));
 		shared_->members[i].store(0);
 		shared_->at_home[i].store(0);
+		start_point(shared_->leader[i]);
 	}
 }
 
@@ -86,7 +87,11 @@ Bulk::assign_points()
 	while (take(kStepAssign, kStrip, shared_->points, &first, &end))
 	{
 		for (uint32_t i = first; i < end; i++)
+		{
 			points[i - first] = i;
+			if (!std::binary_search(shared_->leader, shared_->leader + shared_->leaders, i))
+				start_point(i);
+		}
 		if (!nearest_leaders(points, end - first, shared_->fanout, s_.near.data))
 			return false;
 		for (uint32_t i = first; i < end; i++)
