@@ -185,6 +185,7 @@ omendb_parallel_build_main(dsm_segment *segment, shm_toc *toc)
 		participate(&build, shared);
 	}
 	BarrierDetach(build.barrier);
+	omendb_area_detach(build.area);
 	InstrEndParallelQuery(&buffer_usage[ParallelWorkerNumber], &wal_usage[ParallelWorkerNumber]);
 	ereport(DEBUG1, errmsg_internal("worker processed %.0f tuples", build.heap_tuples));
 
