@@ -174,27 +174,21 @@ account_file(OmendbAreaShared *shared, Size bytes)
 static uint8 *
 create_file(OmendbArea *area, uint32 region, uint32 segment, Size bytes)
 {
+	char name[MAXPGPATH];
 	uint8 *address;
 	File file;
 
 	account_file(area->shared, bytes);
+	file_name(name, region, segment);
 	if (area->alone)
-	{
-		/* Goes away with the transaction at the latest. */
 		file = OpenTemporaryFile(false);
-		take_file_space(file, bytes);
-		return map_file(area, file, bytes);
-	}
 	else
-	{
-		char name[MAXPGPATH];
-
-		file_name(name, region, segment);
 		file = omendb_create_shared_file(&area->shared->files, name);
-	}
 	take_file_space(file, bytes);
 	address = map_file(area, file, bytes);
-	FileClose(file);
+	/* A private file goes away when it is closed, at the end of the transaction. */
+	if (!area->alone)
+		FileClose(file);
 	return address;
 }
 

@@ -192,7 +192,7 @@ struct BulkShared
 	std::atomic<uint32_t> nodes;
 	std::atomic<uint32_t> parts; /* TID parts given out */
 	std::atomic<uint32_t> next[kBulkSteps];
-	std::atomic<bool> failed;   /* memory; everybody ends at the next meeting */
+	std::atomic<bool> failed; /* memory; everybody ends at the next meeting */
 
 	uint32_t points;
 	uint32_t fanout;
@@ -347,12 +347,7 @@ public:
 	float
 	search_distance(const quant::Query &query, const uint8_t *record) const
 	{
-		const RecordHeader *h = header(record);
-		const uint8_t *vector = vector_of(*shape_, record);
-
-		if (space_->storage == quant::Storage::Int8)
-			return quant::stored_distance(*space_, stored_, meta_, vector, vector_meta(h));
-		return quant::query_distance(*space_, query, vector, h->scale);
+		return row_distance(*space_, *shape_, stored_, meta_, query, record);
 	}
 
 	uint8_t *

@@ -56,6 +56,19 @@ record_distance(const quant::Space &space, const Shape &shape, const uint8_t *a,
 								  vector_of(shape, b), vector_meta(header(b)));
 }
 
+/* Squared distance of a row that is being inserted to a record: what its Store answers. */
+inline float
+row_distance(const quant::Space &space, const Shape &shape, const uint8_t *stored,
+			 const quant::StoredMeta &meta, const quant::Query &query, const uint8_t *record)
+{
+	const RecordHeader *h = header(record);
+	const uint8_t *vector = vector_of(shape, record);
+
+	if (space.storage == quant::Storage::Int8)
+		return quant::stored_distance(space, stored, meta, vector, vector_meta(h));
+	return quant::query_distance(space, query, vector, h->scale);
+}
+
 /*
  * How much nearer to a chosen neighbour than to the owner an option must be to
  * be left out, in squared distance (the alpha of Vamana, squared): with 32 links

@@ -1,6 +1,7 @@
 /*
- * build_store.hpp - the graph while it is being built: final page images in
- * memory that several processes share.
+ * build_store.hpp - insertion by several processes into page images that they
+ * share. The server builds with graph/bulk.hpp; this is where tests and the
+ * bench run what INSERT will.
  *
  * Readers take no locks: addresses are published with release and read with
  * acquire, code bytes may tear (a wrong estimate, no harm). Writers own a
@@ -181,13 +182,7 @@ public:
 	float
 	search_distance(const quant::Query &query, const uint8_t *record) const
 	{
-		const graph::RecordHeader *h = graph::header(record);
-		const uint8_t *vector = graph::vector_of(*shape_, record);
-
-		if (space_->storage == quant::Storage::Int8)
-			return quant::stored_distance(*space_, row_vector_, row_meta_, vector,
-										  graph::vector_meta(h));
-		return quant::query_distance(*space_, query, vector, h->scale);
+		return graph::row_distance(*space_, *shape_, row_vector_, row_meta_, query, record);
 	}
 
 	/* ---- writing ---- */

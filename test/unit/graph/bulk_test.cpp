@@ -5,8 +5,6 @@
  */
 #include <gtest/gtest.h>
 
-#include <numeric>
-
 #include "support/memory_store.hpp"
 
 namespace omendb::graph
@@ -18,15 +16,8 @@ using test::clustered;
 using test::IndexOptions;
 using test::Matrix;
 using test::MemoryIndex;
+using test::numbers;
 using test::uniform;
-
-std::vector<uint32_t>
-numbers(uint32_t n)
-{
-	std::vector<uint32_t> all(n);
-	std::iota(all.begin(), all.end(), 0);
-	return all;
-}
 
 /* The graph as bytes, page by page. */
 std::vector<uint8_t>

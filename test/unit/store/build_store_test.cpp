@@ -5,8 +5,6 @@
  */
 #include <gtest/gtest.h>
 
-#include <numeric>
-
 #include "support/memory_store.hpp"
 
 namespace omendb::store
@@ -18,14 +16,7 @@ using graph::Address;
 using test::IndexOptions;
 using test::Matrix;
 using test::MemoryIndex;
-
-std::vector<uint32_t>
-numbers(uint32_t n)
-{
-	std::vector<uint32_t> all(n);
-	std::iota(all.begin(), all.end(), 0);
-	return all;
-}
+using test::numbers;
 
 /* Pages taken by somebody else, up to the next chunk. */
 void

@@ -15,6 +15,7 @@
 #include <algorithm>
 #include <memory>
 #include <mutex>
+#include <numeric>
 #include <random>
 #include <set>
 #include <string>
@@ -128,6 +129,15 @@ struct Matrix
 		return values.data() + i * dim;
 	}
 };
+
+/* 0 to n - 1: the rows that an index of n should have. */
+inline std::vector<uint32_t>
+numbers(uint32_t n)
+{
+	std::vector<uint32_t> all(n);
+	std::iota(all.begin(), all.end(), 0);
+	return all;
+}
 
 inline Matrix
 uniform(uint32_t n, uint32_t dim, uint64_t seed)
