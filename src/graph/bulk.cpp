@@ -68,7 +68,7 @@ point_bytes(const Shape &shape, uint32_t ef_construction)
 {
 	uint32_t head = (uint32_t) sizeof(BulkPoint) + 8 * shape.blocks + 2 * kMaxFanout;
 
-	return align_up(head, 8) + 8 * (room_for(shape, ef_construction) + 2 * kFar);
+	return align_up(head, 8) + 8 * (room_for(shape, ef_construction) + kOtherKeys);
 }
 
 /* Segments of about 64 MB, fewer bytes when little is expected, more when very much is. */
@@ -179,8 +179,8 @@ Bulk::init(const quant::Space *space, const Shape *shape, BulkShared *shared,
 	s_.own.init(memory);
 	memory_ = memory;
 	above_memory_.init(memory);
-	return s_.own.reserve(space->dim) && s_.options.reserve(room_ + 2 * kFar) &&
-		   s_.keys.reserve(room_ + 2 * kFar);
+	return s_.own.reserve(space->dim) && s_.options.reserve(room_ + kOtherKeys) &&
+		   s_.keys.reserve(room_ + kOtherKeys);
 }
 
 /* Look up the region's segments again. */

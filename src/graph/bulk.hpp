@@ -79,6 +79,21 @@ constexpr uint32_t kNoRow = 0xFFFFFFFFu;
 constexpr uint32_t kFar = 16;
 constexpr uint32_t kFarShare = 16;
 
+/*
+ * Links of a point across the whole set: to the nearest of a share of the leaders,
+ * all, a 4th, a 16th or a 64th, by its hash. So lengths are spread evenly over
+ * the orders of magnitude, which is what makes a greedy search arrive (Kleinberg,
+ * "The small-world phenomenon", 2000). A search that came down into the wrong of 60
+ * clusters (100 000 rows of 384 dimensions) stayed there: recall .85 to .88 at ef 40
+ * and .92 at 100; .90 to .92 and .95 to .98 with these links. On SIFT they cost
+ * .005 at ef 20 and save one hop in 40.
+ */
+constexpr uint32_t kCoarse = 4;
+constexpr uint32_t kCoarseShares = 4;
+
+/* Keys of a point behind its candidates: far, far of others, coarse. */
+constexpr uint32_t kOtherKeys = 2 * kFar + kCoarse;
+
 /* Leaders a point may belong to. */
 constexpr uint32_t kMaxFanout = 16;
 
@@ -96,6 +111,8 @@ struct BulkPoint
 	uint8_t in_tree;
 	uint8_t far;         /* far candidates, behind the room of the others */
 	uint8_t far_offered; /* from other points' far links, behind them */
+	uint8_t coarse;      /* links to leaders, behind those */
+	uint8_t unused[3];
 };
 
 inline uint32_t
@@ -484,6 +501,7 @@ private:
 	bool cut(size_t first, size_t count, uint32_t depth);
 	bool cut_by_leaders(size_t first, size_t count, uint32_t depth);
 	bool nearest_leaders(const uint32_t *points, size_t count, uint32_t fanout, uint16_t *out);
+	void collect_coarse(uint32_t index, const int32_t *products);
 	bool pack(const uint32_t *points, size_t count);
 	bool leaf(const uint32_t *points, size_t count);
 	void collect(const uint32_t *points, size_t count, size_t self, const int32_t *products);
@@ -501,6 +519,8 @@ private:
 	void choose_links(BulkPoint *point);
 	void offer_reverse(uint32_t index);
 	void settle_links(BulkPoint *point);
+	void settle_near(BulkPoint *point);
+	void add_coarse(BulkPoint *point);
 	size_t set_options(const BulkKey *keys, size_t count);
 	void measure(const BulkPoint *point, size_t count);
 	bool grow_tree();
@@ -520,6 +540,7 @@ private:
 	BulkPoint *point_at(uint32_t i) const;
 	BulkKey *keys_of(BulkPoint *point) const;
 	BulkKey *far_keys_of(BulkPoint *point) const;
+	BulkKey *coarse_keys_of(BulkPoint *point) const;
 	uint16_t *near_of(BulkPoint *point) const;
 	uint32_t *protected_of(BulkPoint *point) const;
 	uint32_t *diverse_of(BulkPoint *point) const;
@@ -598,13 +619,21 @@ Bulk::near_of(BulkPoint *point) const
 inline BulkKey *
 Bulk::keys_of(BulkPoint *point) const
 {
-	return (BulkKey *) (void *) ((uint8_t *) point + views_[kBulkPoints].stride) - room_ - 2 * kFar;
+	uint8_t *end = (uint8_t *) point + views_[kBulkPoints].stride;
+
+	return (BulkKey *) (void *) end - room_ - kOtherKeys;
 }
 
 inline BulkKey *
 Bulk::far_keys_of(BulkPoint *point) const
 {
 	return keys_of(point) + room_;
+}
+
+inline BulkKey *
+Bulk::coarse_keys_of(BulkPoint *point) const
+{
+	return far_keys_of(point) + 2 * kFar;
 }
 
 /* Enter a key among the nearest kFar of a kind, each once. */

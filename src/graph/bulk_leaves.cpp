@@ -290,6 +290,9 @@ Bulk::nearest_leaders(const uint32_t *points, size_t count, uint32_t fanout, uin
 		}
 		space_->kernels->tile_dots(rows, n, s_.tile.data, leaders, space_->dim, s_.products.data,
 								   stride);
+		/* The first leaders, not those within one's points. */
+		for (size_t i = 0; i < n && home_ == kMaxLeaders; i++)
+			collect_coarse(points[at + i], s_.products.data + i * stride);
 		for (size_t i = 0; i < n; i++)
 		{
 			BulkKey best[kMaxFanout + 1];
@@ -416,6 +419,40 @@ Bulk::collect_far(const uint32_t *points, size_t count, size_t self, const int32
 	for (uint8_t i = 0; i < found; i++)
 		keep_nearest(far_keys_of(point), &point->far, nearest[i]);
 	spin_unlock(&point->lock);
+}
+
+/* The nearest of a share of the packed leaders; the arithmetic of tile_near(). */
+void
+Bulk::collect_coarse(uint32_t index, const int32_t *products)
+{
+	constexpr uint32_t kFewest = 4; /* leaders to choose from */
+	BulkPoint *point = point_at(index);
+	const BulkRow *row = row_at(point->row);
+	BulkKey *kept = coarse_keys_of(point);
+	uint64_t draw = mix64(splitmix64(space_->seed, index));
+	uint32_t share = 1u << (2 * (draw % kCoarseShares));
+	uint8_t count = 0;
+	float twice = 2.0f * row->leaf_scale;
+
+	while (share > 1 && shared_->leaders / share < kFewest)
+		share /= 4;
+	for (uint32_t c = (uint32_t) (draw >> 32) % share; c < shared_->leaders; c += share)
+	{
+		float distance = (row->leaf_dot + s_.dot[c]) - (twice * s_.scale[c]) * (float) products[c];
+		BulkKey key = bulk_key(distance, shared_->leader[c]);
+		uint8_t place = count;
+
+		if (shared_->leader[c] == index || (count == kCoarse && key >= kept[kCoarse - 1]))
+			continue;
+		if (count < kCoarse)
+			count++;
+		else
+			place--;
+		for (; place > 0 && key < kept[place - 1]; place--)
+			kept[place] = kept[place - 1];
+		kept[place] = key;
+	}
+	point->coarse = count;
 }
 
 void

@@ -160,9 +160,46 @@ Bulk::offer_reverse(uint32_t index)
 	}
 }
 
-/* A point's final list, from its own choice and what was offered. */
+/* A point's final list. */
 void
 Bulk::settle_links(BulkPoint *point)
+{
+	settle_near(point);
+	add_coarse(point);
+}
+
+/* Links across the set in empty lanes, else in those of the last that were filled in. */
+void
+Bulk::add_coarse(BulkPoint *point)
+{
+	BulkKey *keys = keys_of(point);
+	const BulkKey *coarse = coarse_keys_of(point);
+	uint32_t *diverse = diverse_of(point);
+	uint32_t wanted = std::min<uint32_t>(point->coarse, shape_->max_links / 8);
+	uint32_t farthest = shape_->max_links;
+
+	for (uint32_t i = 0; i < wanted; i++)
+	{
+		if (is_among(keys, point->count, key_point(coarse[i])))
+			continue;
+		uint32_t at = point->count;
+		if (at < shape_->max_links)
+			point->count++;
+		else
+		{
+			/* The farthest that is there to fill; without one the farthest. */
+			while (at > 0 && get_bit(diverse, at - 1))
+				at--;
+			at = at > 0 ? at - 1 : --farthest;
+		}
+		keys[at] = coarse[i];
+		set_bit(diverse, at, true);
+	}
+}
+
+/* From a point's own choice and what was offered. */
+void
+Bulk::settle_near(BulkPoint *point)
 {
 	BulkKey *keys = keys_of(point);
 	BulkKey *all = s_.keys.data;
