@@ -52,7 +52,7 @@ DEFAULTS = {
                                          "ef_construction = 32", "ef_construction = 128",
                                          "storage = half"]},
     # All sizes at once must fit.
-    "shared_buffers": {"": "4GB", "scaling": "6GB"},
+    "shared_buffers": {"": "4GB", "scaling": "6GB", "shapes": "8GB"},
 }
 LISTS = {"rows": ("build", "scaling"), "processes": ("build",)}
 
