@@ -171,6 +171,21 @@ register_distances(const OmendbKernels *kernels)
 	bench(kernels, "dot_f32_f16", 6, 1,
 		  [](const OmendbKernels *k, Data &d)
 		  { benchmark::DoNotOptimize(k->dot_f32_f16(d.a.data(), d.halves.data(), d.n)); });
+	bench(kernels, "l2_f16", 4, 1,
+		  [](const OmendbKernels *k, Data &d)
+		  { benchmark::DoNotOptimize(k->l2_f16(d.halves.data(), d.halves.data(), d.n)); });
+	/* Of n bytes, 8n bits. */
+	bench(kernels, "hamming", 2, 1,
+		  [](const OmendbKernels *k, Data &d)
+		  { benchmark::DoNotOptimize(k->hamming(d.high.data(), d.low.data(), d.n)); });
+	bench(kernels, "jaccard", 2, 1,
+		  [](const OmendbKernels *k, Data &d)
+		  {
+			  uint32_t out[2];
+
+			  k->jaccard(d.high.data(), d.low.data(), d.n, out);
+			  benchmark::DoNotOptimize(out);
+		  });
 	bench(kernels, "dot_i8", 2, 1,
 		  [](const OmendbKernels *k, Data &d)
 		  { benchmark::DoNotOptimize(k->dot_i8(d.rows[0], d.rows[1], d.n)); });
@@ -425,7 +440,7 @@ roof_cycles(const Work &work, size_t n, size_t vector)
 size_t
 vector_bytes(const OmendbKernels *k)
 {
-	return strcmp(k->name, "avx512") == 0 ? 64 : strcmp(k->name, "avx2") == 0 ? 32 : 16;
+	return strncmp(k->name, "avx512", 6) == 0 ? 64 : strcmp(k->name, "avx2") == 0 ? 32 : 16;
 }
 
 constexpr size_t kManyRows = 8;

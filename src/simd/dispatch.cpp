@@ -27,7 +27,8 @@ extern const OmendbKernels kTable;
 namespace avx512
 {
 extern const OmendbKernels kTable;
-}
+extern const OmendbKernels kTableVpopcntdq;
+} // namespace avx512
 #elif defined(__aarch64__)
 namespace neon
 {
@@ -41,6 +42,7 @@ namespace
 /* Best first. */
 const OmendbKernels *const kTables[] = {
 #if defined(__x86_64__)
+	&avx512::kTableVpopcntdq,
 	&avx512::kTable,
 	&avx2::kTable,
 #elif defined(__aarch64__)
@@ -66,13 +68,13 @@ constexpr uint32_t kFma = 1u << 12, kOsxsave = 1u << 27, kAvx = 1u << 28, kF16c 
 constexpr uint32_t kAvx2 = 1u << 5;
 constexpr uint32_t kAvx512f = 1u << 16, kAvx512dq = 1u << 17, kAvx512bw = 1u << 30,
 				   kAvx512vl = 1u << 31;
-constexpr uint32_t kAvx512vnni = 1u << 11;
+constexpr uint32_t kAvx512vnni = 1u << 11, kAvx512vpopcntdq = 1u << 14;
 /* Register state saved by the system: SSE and AVX; mask and upper ZMM registers too. */
 constexpr uint32_t kAvxState = 0x06, kAvx512State = 0xE6;
 
 struct CpuFeatures
 {
-	bool avx2, avx512;
+	bool avx2, avx512, avx512_vpopcntdq;
 };
 
 bool
@@ -93,7 +95,7 @@ saved_state()
 CpuFeatures
 cpu_features()
 {
-	CpuFeatures features = {false, false};
+	CpuFeatures features = {false, false, false};
 	uint32_t eax, ebx, ecx, edx;
 
 	if (!__get_cpuid(1, &eax, &ebx, &ecx, &edx) || !has_all(ecx, kOsxsave | kAvx | kFma | kF16c))
@@ -106,6 +108,7 @@ cpu_features()
 	features.avx512 = features.avx2 && has_all(state, kAvx512State) &&
 					  has_all(ebx, kAvx512f | kAvx512dq | kAvx512bw | kAvx512vl) &&
 					  has_all(ecx, kAvx512vnni);
+	features.avx512_vpopcntdq = features.avx512 && has_all(ecx, kAvx512vpopcntdq);
 	return features;
 }
 
@@ -131,6 +134,8 @@ omendb_kernels_supported(const OmendbKernels *kernels)
 		return omendb::simd::cpu_features().avx2;
 	if (kernels == &omendb::simd::avx512::kTable)
 		return omendb::simd::cpu_features().avx512;
+	if (kernels == &omendb::simd::avx512::kTableVpopcntdq)
+		return omendb::simd::cpu_features().avx512_vpopcntdq;
 #endif
 	return kernels != nullptr;
 }

@@ -1,6 +1,6 @@
 /*
  * distance-inl.h - distances and dot products: float32 against float32, int8
- * and float16, and int8 against int8.
+ * and float16, float16 against float16, int8 against int8.
  *
  * Free to use the width and FMA; the integer kernels are exact.
  */
@@ -187,6 +187,36 @@ static float
 dot_f32_f16(const float *q, const uint16_t *h, size_t n)
 {
 	return sum_lanes(reduce<Product>(Floats{q}, Halves{h}, n));
+}
+
+/* ---- halves against halves ---- */
+
+static float
+l2_f16(const uint16_t *a, const uint16_t *b, size_t n)
+{
+	return sum_lanes(reduce<SquaredDifference>(Halves{a}, Halves{b}, n));
+}
+
+static float
+dot_f16(const uint16_t *a, const uint16_t *b, size_t n)
+{
+	return sum_lanes(reduce<Product>(Halves{a}, Halves{b}, n));
+}
+
+static float
+l1_f16(const uint16_t *a, const uint16_t *b, size_t n)
+{
+	return sum_lanes(reduce<AbsoluteDifference>(Halves{a}, Halves{b}, n));
+}
+
+static void
+cosine_f16(const uint16_t *a, const uint16_t *b, size_t n, float out[3])
+{
+	const ThreeProducts::Sum sum = reduce<ThreeProducts>(Halves{a}, Halves{b}, n);
+
+	out[0] = sum_lanes(sum.ab);
+	out[1] = sum_lanes(sum.aa);
+	out[2] = sum_lanes(sum.bb);
 }
 
 /* ---- one row of floats against many ---- */

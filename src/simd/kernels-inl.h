@@ -3,7 +3,7 @@
  *
  * Included by kernels_<isa>.cpp, which defines OMENDB_SIMD_ISA and
  * OMENDB_SIMD_WIDTH; the words used here are those of simde_gaps.h. The result
- * is one table, omendb::simd::<isa>::kTable. The bodies themselves are in the
+ * is one table, omendb::simd::<isa>::kTable, for AVX-512 two. The bodies themselves are in the
  * headers included here, by what they compute.
  *
  * What is marked "bit-identical" works on 16 virtual lanes (element i belongs to
@@ -13,6 +13,7 @@
 #ifndef OMENDB_SIMD_KERNELS_INL_H
 #define OMENDB_SIMD_KERNELS_INL_H
 
+#include "simd/bits-inl.h"
 #include "simd/convert-inl.h"
 #include "simd/distance-inl.h"
 #include "simd/encode-inl.h"
@@ -27,40 +28,30 @@ namespace omendb::simd::OMENDB_SIMD_ISA
 #define OMENDB_STRING_OF(x) #x
 #define OMENDB_STRING(x)    OMENDB_STRING_OF(x)
 
+/* The table, but for what a CPU may have beside the instruction set. */
+constexpr OmendbKernels
+make_table(const char *name, decltype(OmendbKernels::hamming) hamming_kernel,
+		   decltype(OmendbKernels::jaccard) jaccard_kernel)
+{
+	return {
+		name,        l2_f32,          dot_f32,     l1_f32,     sumsq_f32,      cosine_f32,
+		l2_f32_many, dot_f32_many,    l2_f32_i8,   l2_f32_f16, dot_f32_i8,     dot_f32_f16,
+		l2_f16,      dot_f16,         l1_f16,      cosine_f16, hamming_kernel, jaccard_kernel,
+		dot_i8,      dot_i8_many,     f32_to_f16,  f16_to_f32, i8_to_f32,      quantize_i8,
+		rotate,      encode_residual, encode_rows, put_lane,   pack_lanes,     fastscan,
+		scan_block,  build_table,     tile_bytes,  tile_pack,  tile_dots,      tile_near,
+		tile_minima,
+	};
+}
+
 extern const OmendbKernels kTable;
-const OmendbKernels kTable = {
-	OMENDB_STRING(OMENDB_SIMD_ISA),
-	l2_f32,
-	dot_f32,
-	l1_f32,
-	sumsq_f32,
-	cosine_f32,
-	l2_f32_many,
-	dot_f32_many,
-	l2_f32_i8,
-	l2_f32_f16,
-	dot_f32_i8,
-	dot_f32_f16,
-	dot_i8,
-	dot_i8_many,
-	f32_to_f16,
-	f16_to_f32,
-	i8_to_f32,
-	quantize_i8,
-	rotate,
-	encode_residual,
-	encode_rows,
-	put_lane,
-	pack_lanes,
-	fastscan,
-	scan_block,
-	build_table,
-	tile_bytes,
-	tile_pack,
-	tile_dots,
-	tile_near,
-	tile_minima,
-};
+constexpr OmendbKernels kTable = make_table(OMENDB_STRING(OMENDB_SIMD_ISA), hamming, jaccard);
+
+#if OMENDB_SIMD_WIDTH == 16
+extern const OmendbKernels kTableVpopcntdq;
+constexpr OmendbKernels kTableVpopcntdq =
+	make_table(OMENDB_STRING(OMENDB_SIMD_ISA) "_vpopcntdq", hamming_vpopcntdq, jaccard_vpopcntdq);
+#endif
 
 } // namespace omendb::simd::OMENDB_SIMD_ISA
 

@@ -65,7 +65,7 @@ extern "C"
 
 	typedef struct OmendbKernels
 	{
-		const char *name; /* "base", "avx2", "avx512", "neon" */
+		const char *name; /* "base", "avx2", "avx512", "avx512_vpopcntdq", "neon" */
 
 		/* ---- float32, any n >= 0 ---- */
 		float (*l2_f32)(const float *a, const float *b, size_t n); /* squared L2 */
@@ -86,6 +86,19 @@ extern "C"
 		float (*l2_f32_f16)(const float *q, const uint16_t *h, size_t n);
 		float (*dot_f32_i8)(const float *q, const int8_t *c, size_t n);
 		float (*dot_f32_f16)(const float *q, const uint16_t *h, size_t n);
+
+		/* ---- float16 against float16, any n; in float32, which holds halves exactly ---- */
+		float (*l2_f16)(const uint16_t *a, const uint16_t *b, size_t n);
+		float (*dot_f16)(const uint16_t *a, const uint16_t *b, size_t n);
+		float (*l1_f16)(const uint16_t *a, const uint16_t *b, size_t n);
+		/* out = { <a,b>, <a,a>, <b,b> } in one pass */
+		void (*cosine_f16)(const uint16_t *a, const uint16_t *b, size_t n, float out[3]);
+
+		/* ---- strings of bits, exact; any n < 2^28 bytes ---- */
+		/* how many bits differ */
+		uint32_t (*hamming)(const uint8_t *a, const uint8_t *b, size_t n);
+		/* out = { bits set in both, in either } */
+		void (*jaccard)(const uint8_t *a, const uint8_t *b, size_t n, uint32_t out[2]);
 
 		/* ---- int8 against int8, exact integers; inputs in [-127, 127] ---- */
 		int32_t (*dot_i8)(const int8_t *a, const int8_t *b, size_t n);

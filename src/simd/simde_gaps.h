@@ -28,16 +28,19 @@
 #include <immintrin.h>
 
 #include <simde/x86/avx512.h>
-#define OMENDB_MM(op) simde_mm512_##op
+#define OMENDB_MM(op)     simde_mm512_##op
+#define OMENDB_MM_ALL(op) simde_mm512_##op##_si512
 #elif OMENDB_SIMD_WIDTH == 8
 #include <simde/x86/avx2.h>
 #include <simde/x86/f16c.h>
 #include <simde/x86/fma.h>
-#define OMENDB_MM(op) simde_mm256_##op
+#define OMENDB_MM(op)     simde_mm256_##op
+#define OMENDB_MM_ALL(op) simde_mm256_##op##_si256
 #elif OMENDB_SIMD_WIDTH == 4
 #include <simde/x86/sse2.h>
 #include <simde/x86/ssse3.h>
-#define OMENDB_MM(op) simde_mm_##op
+#define OMENDB_MM(op)     simde_mm_##op
+#define OMENDB_MM_ALL(op) simde_mm_##op##_si128
 #else
 #error "OMENDB_SIMD_WIDTH must be 4, 8 or 16"
 #endif
@@ -153,6 +156,30 @@ OMENDB_INLINE VecI
 add16(VecI a, VecI b)
 {
 	return OMENDB_MM(add_epi16)(a, b);
+}
+
+OMENDB_INLINE VecI
+add64(VecI a, VecI b)
+{
+	return OMENDB_MM(add_epi64)(a, b);
+}
+
+OMENDB_INLINE VecI
+and_i(VecI a, VecI b)
+{
+	return OMENDB_MM_ALL(and)(a, b);
+}
+
+OMENDB_INLINE VecI
+or_i(VecI a, VecI b)
+{
+	return OMENDB_MM_ALL(or)(a, b);
+}
+
+OMENDB_INLINE VecI
+xor_i(VecI a, VecI b)
+{
+	return OMENDB_MM_ALL(xor)(a, b);
 }
 
 /* a^2 for |a| < 2^15: a product of 16-bit halves, the high half of one factor cleared. */

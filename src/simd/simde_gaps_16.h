@@ -52,6 +52,18 @@ high_nibbles(VecI v)
 	return _mm512_and_si512(_mm512_srli_epi16(v, 4), _mm512_set1_epi8(15));
 }
 
+/* Bits set in each 64-bit lane. */
+OMENDB_INLINE VecI
+count_bits(VecI v)
+{
+	const VecI counts =
+		_mm512_broadcast_i32x4(_mm_setr_epi8(0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4));
+	const VecI bytes =
+		_mm512_add_epi8(lookup(counts, low_nibbles(v)), lookup(counts, high_nibbles(v)));
+
+	return _mm512_sad_epu8(bytes, zero_i());
+}
+
 OMENDB_INLINE VecI
 shift_right_8(VecI v)
 {

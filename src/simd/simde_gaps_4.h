@@ -52,6 +52,23 @@ high_nibbles(VecI v)
 	return simde_mm_and_si128(simde_mm_srli_epi16(v, 4), simde_mm_set1_epi8(15));
 }
 
+/* Bits set in each 64-bit lane. Without a byte shuffle: of pairs, of fours, of bytes. */
+OMENDB_INLINE VecI
+count_bits(VecI v)
+{
+#if defined(__aarch64__)
+	v = simde__m128i_from_neon_u8(vcntq_u8(simde__m128i_to_neon_u8(v)));
+#else
+	const VecI pairs = simde_mm_set1_epi8(0x55), fours = simde_mm_set1_epi8(0x33);
+
+	v = simde_mm_sub_epi8(v, simde_mm_and_si128(simde_mm_srli_epi16(v, 1), pairs));
+	v = simde_mm_add_epi8(simde_mm_and_si128(v, fours),
+						  simde_mm_and_si128(simde_mm_srli_epi16(v, 2), fours));
+	v = low_nibbles(simde_mm_add_epi8(v, simde_mm_srli_epi16(v, 4)));
+#endif
+	return simde_mm_sad_epu8(v, zero_i());
+}
+
 OMENDB_INLINE VecI
 shift_right_8(VecI v)
 {

@@ -51,6 +51,18 @@ high_nibbles(VecI v)
 	return simde_mm256_and_si256(simde_mm256_srli_epi16(v, 4), simde_mm256_set1_epi8(15));
 }
 
+/* Bits set in each 64-bit lane. */
+OMENDB_INLINE VecI
+count_bits(VecI v)
+{
+	const VecI counts = simde_mm256_broadcastsi128_si256(
+		simde_mm_setr_epi8(0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4));
+	const VecI bytes =
+		simde_mm256_add_epi8(lookup(counts, low_nibbles(v)), lookup(counts, high_nibbles(v)));
+
+	return simde_mm256_sad_epu8(bytes, zero_i());
+}
+
 OMENDB_INLINE VecI
 shift_right_8(VecI v)
 {

@@ -412,6 +412,87 @@ TEST_P(KernelsTest, DistancesToStoredRecords)
 	}
 }
 
+TEST_P(KernelsTest, HalfDistances)
+{
+	for (size_t n : lengths())
+	{
+		std::vector<uint16_t> a = random_halves(n, 6), b = random_halves(n, 7);
+		Reference l2, dot, l1, aa, bb;
+
+		/* Denormals, and the largest half. */
+		for (size_t i = 0; i < n; i += 7)
+			b[i] = i % 2 == 0 ? static_cast<uint16_t>(i % 1024) : 0x7BFF;
+		for (size_t i = 0; i < n; i++)
+		{
+			const double x = half_value(a[i]), y = half_value(b[i]);
+
+			l2.add((x - y) * (x - y));
+			dot.add(x * y);
+			l1.add(fabs(x - y));
+			aa.add(x * x);
+			bb.add(y * y);
+		}
+		for (size_t offset : offsets(n))
+		{
+			Unaligned<uint16_t> p(a, offset), q(b, (offset + 5) % 64);
+			float out[3];
+
+			expect_within_bound(k->l2_f16(p.get(), q.get(), n), l2, n, "l2_f16");
+			expect_within_bound(k->dot_f16(p.get(), q.get(), n), dot, n, "dot_f16");
+			expect_within_bound(k->l1_f16(p.get(), q.get(), n), l1, n, "l1_f16");
+			k->cosine_f16(p.get(), q.get(), n, out);
+			expect_within_bound(out[0], dot, n, "cosine_f16 ab");
+			expect_within_bound(out[1], aa, n, "cosine_f16 aa");
+			expect_within_bound(out[2], bb, n, "cosine_f16 bb");
+		}
+	}
+}
+
+/* ---- bits ---- */
+
+void
+expect_bit_counts(const OmendbKernels *k, const std::vector<uint8_t> &a,
+				  const std::vector<uint8_t> &b, size_t offset)
+{
+	Unaligned<uint8_t> p(a, offset), q(b, (offset + 3) % 64);
+	uint32_t different = 0, both = 0, either = 0, out[2];
+
+	for (size_t i = 0; i < a.size(); i++)
+		for (uint32_t bit = 1; bit < 256; bit *= 2)
+		{
+			different += ((a[i] ^ b[i]) & bit) != 0;
+			both += (a[i] & b[i] & bit) != 0;
+			either += ((a[i] | b[i]) & bit) != 0;
+		}
+	EXPECT_EQ(k->hamming(p.get(), q.get(), a.size()), different) << a.size();
+	k->jaccard(p.get(), q.get(), a.size(), out);
+	EXPECT_EQ(out[0], both) << a.size();
+	EXPECT_EQ(out[1], either) << a.size();
+}
+
+TEST_P(KernelsTest, BitDistances)
+{
+	for (size_t n : lengths())
+		for (size_t offset : offsets(n))
+		{
+			expect_bit_counts(k, random_bytes(n, 8), random_bytes(n, 9), offset);
+			expect_bit_counts(k, std::vector<uint8_t>(n, 0xFF), std::vector<uint8_t>(n, 0), offset);
+			expect_bit_counts(k, std::vector<uint8_t>(n, 0xFF), std::vector<uint8_t>(n, 0xFF),
+							  offset);
+		}
+}
+
+TEST_P(KernelsTest, BitDistancesOfLongStrings)
+{
+	const std::vector<uint8_t> ones(size_t{1} << 21, 0xFF), zeros(ones.size(), 0);
+	uint32_t out[2];
+
+	EXPECT_EQ(k->hamming(ones.data(), zeros.data(), ones.size()), 8u << 21);
+	k->jaccard(ones.data(), ones.data(), ones.size(), out);
+	EXPECT_EQ(out[0], 8u << 21);
+	EXPECT_EQ(out[1], 8u << 21);
+}
+
 TEST_P(KernelsTest, SpecialValuesReachTheSum)
 {
 	for (size_t n : {1, 5, 15, 16, 17, 33, 64, 100, 257})
