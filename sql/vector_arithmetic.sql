@@ -29,7 +29,7 @@ SELECT oprname, oprcode, oprcom <> 0 AS commutes FROM pg_operator
 WHERE oprleft = 'vector'::regtype AND oprresult = 'vector'::regtype ORDER BY oprname::text COLLATE "C";
 
 -- subvector
-SELECT start, count, e.state, e.message, CASE WHEN e.state = 'no error' THEN subvector('[1,2,3,4,5]', start, count) END AS part
+SELECT start, count, e.state, e.message, CASE WHEN e.state = 'no error' THEN subvector('[1,2,3,4,5]'::vector, start, count) END AS part
 FROM (VALUES (1, 3), (3, 2), (5, 1), (1, 5), (3, 9), (-1, 3), (0, 6), (-1, 9), (1, 0), (3, -1), (-1, 2), (6, 1),
 	(2147483647, 10), (3, 2147483647), (2147483647, 2147483647), (-2147483648, 2147483647), (-2147483644, 2147483647),
 	(1, -2147483648), (-2147483648, -2147483648)) t(start, count),

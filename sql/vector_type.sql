@@ -77,8 +77,8 @@ SELECT vector_norm('[3e37,4e37]')::real, vector_norm('[3e-45,4e-45]')::real, vec
 SELECT vector_norm(NULL::vector);
 
 -- l2_normalize
-SELECT l2_normalize('[3,4]'), l2_normalize('[0,-2]'), l2_normalize('[0,0]'), l2_normalize('[-0]');
-SELECT l2_normalize('[3e38]'), l2_normalize('[3e38,0,-4e37]'), l2_normalize('[1e-45]');
+SELECT l2_normalize('[3,4]'::vector), l2_normalize('[0,-2]'::vector), l2_normalize('[0,0]'::vector), l2_normalize('[-0]'::vector);
+SELECT l2_normalize('[3e38]'::vector), l2_normalize('[3e38,0,-4e37]'::vector), l2_normalize('[1e-45]'::vector);
 SELECT round(vector_norm(l2_normalize(array_fill(0.1, ARRAY[1000])::vector))::numeric, 5);
 
 -- l2_distance

@@ -4,7 +4,7 @@
 #ifndef OMENDB_BASE_LIMITS_H
 #define OMENDB_BASE_LIMITS_H
 
-/* The type's limit, as in pgvector: its dimension field is an int16. */
+/* The limit of vector and halfvec, as in pgvector: their dimension field is an int16. */
 #define OMENDB_VECTOR_MAX_DIM 16000
 
 /* Reloption ranges of pgvector, so that DDL written for it is accepted. */

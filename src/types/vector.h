@@ -14,6 +14,7 @@
 #include "fmgr.h"
 
 #include "base/limits.h"
+#include "types/elements.h"
 
 typedef struct OmendbVector
 {
@@ -29,22 +30,27 @@ typedef struct OmendbVector
 #define DatumGetOmendbVector(datum) ((OmendbVector *) PG_DETOAST_DATUM(datum))
 #define PG_GETARG_OMENDB_VECTOR(n)  DatumGetOmendbVector(PG_GETARG_DATUM(n))
 
-/* A vector of dim zeros in the current memory context. */
+/* A vector of dim elements, not set yet, in the current memory context. */
 extern OmendbVector *omendb_vector_new(int dim);
 
-/*
- * The checks every constructor makes. They return true when the value is good.
- * Otherwise they raise the error or, given an ErrorSaveContext (16+), leave it
- * there and return false; escontext may be NULL.
- */
-extern bool omendb_vector_check_dim(int dim, struct Node *escontext);
-extern bool omendb_vector_check_typmod(int32 typmod, int dim, struct Node *escontext);
-extern bool omendb_vector_refuse_element(float value, struct Node *escontext);
+/* The checks of elements.h for this type. */
+static inline bool
+omendb_vector_check_dim(int dim, struct Node *escontext)
+{
+	return omendb_check_dim(&omendb_vector_elements, dim, escontext);
+}
+
+static inline bool
+omendb_vector_check_typmod(int32 typmod, int dim, struct Node *escontext)
+{
+	return omendb_check_typmod(typmod, dim, escontext);
+}
 
 static inline bool
 omendb_vector_check_element(float value, struct Node *escontext)
 {
-	return likely(isfinite(value)) || omendb_vector_refuse_element(value, escontext);
+	return likely(isfinite(value)) ||
+		   omendb_refuse_element(&omendb_vector_elements, value, escontext);
 }
 
 /* Two vectors that are to be combined element by element. */

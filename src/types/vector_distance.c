@@ -74,17 +74,6 @@ omendb_vector_l1_distance(PG_FUNCTION_ARGS)
 	PG_RETURN_FLOAT8((double) apply_kernel(fcinfo, omendb_kernels->l1_f32));
 }
 
-/* Rounding may leave the range; NaN passes both tests. */
-static double
-clamp_cosine(double cosine)
-{
-	if (cosine > 1)
-		return 1;
-	if (cosine < -1)
-		return -1;
-	return cosine;
-}
-
 Datum
 omendb_vector_cosine_distance(PG_FUNCTION_ARGS)
 {
@@ -95,7 +84,7 @@ omendb_vector_cosine_distance(PG_FUNCTION_ARGS)
 
 	omendb_vector_check_same_dim(a, b);
 	omendb_kernels->cosine_f32(a->x, b->x, (size_t) a->dim, sums);
-	similarity = clamp_cosine((double) sums[0] / sqrt((double) sums[1] * (double) sums[2]));
+	similarity = omendb_clamp_cosine((double) sums[0] / sqrt((double) sums[1] * (double) sums[2]));
 
 	PG_FREE_IF_COPY(a, 0);
 	PG_FREE_IF_COPY(b, 1);
@@ -108,7 +97,7 @@ omendb_vector_spherical_distance(PG_FUNCTION_ARGS)
 {
 	double cosine = (double) apply_kernel(fcinfo, omendb_kernels->dot_f32);
 
-	PG_RETURN_FLOAT8(acos(clamp_cosine(cosine)) / M_PI);
+	PG_RETURN_FLOAT8(acos(omendb_clamp_cosine(cosine)) / M_PI);
 }
 
 Datum
@@ -121,26 +110,11 @@ omendb_vector_dims(PG_FUNCTION_ARGS)
 	PG_RETURN_INT32(vector->dim);
 }
 
-static double
-norm(const OmendbVector *vector)
-{
-	/* Independent sums: one alone waits for each addition before it starts the next. */
-	double sums[4] = {0, 0, 0, 0};
-	int i = 0;
-
-	for (; i + 4 <= vector->dim; i += 4)
-		for (int j = 0; j < 4; j++)
-			sums[j] += (double) vector->x[i + j] * (double) vector->x[i + j];
-	for (; i < vector->dim; i++)
-		sums[0] += (double) vector->x[i] * (double) vector->x[i];
-	return sqrt((sums[0] + sums[1]) + (sums[2] + sums[3]));
-}
-
 Datum
 omendb_vector_norm(PG_FUNCTION_ARGS)
 {
 	OmendbVector *vector = PG_GETARG_OMENDB_VECTOR(0);
-	double result = norm(vector);
+	double result = sqrt(omendb_sum_of_squares(vector->x, vector->dim));
 
 	PG_FREE_IF_COPY(vector, 0);
 	PG_RETURN_FLOAT8(result);
@@ -152,9 +126,11 @@ omendb_vector_l2_normalize(PG_FUNCTION_ARGS)
 {
 	OmendbVector *vector = PG_GETARG_OMENDB_VECTOR(0);
 	OmendbVector *result = omendb_vector_new(vector->dim);
-	double length = norm(vector);
+	double length = sqrt(omendb_sum_of_squares(vector->x, vector->dim));
 
-	if (length > 0)
+	if (length == 0)
+		memset(result->x, 0, sizeof(float) * (Size) vector->dim);
+	else
 	{
 		for (int i = 0; i < vector->dim; i++)
 		{
