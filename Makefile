@@ -86,6 +86,9 @@ include $(PGXS)
 override CPPFLAGS += -MMD -MP
 -include $(OBJS:.o=.d)
 
+# Loops over elements; -O2 alone vectorises hardly any of them.
+$(filter src/types/%,$(OBJS)): override CFLAGS += -O3
+
 define kernel_flags
 $(1:.cpp=.o): override CXXFLAGS += $$(call kernel_cxxflags,$$(host_cpu),$(basename $(notdir $(1))))
 endef

@@ -49,9 +49,11 @@ omendb_refuse_element(const OmendbElementType *type, float value, struct Node *e
 void
 omendb_check_elements(const OmendbElementType *type, const float *x, int n)
 {
+	if (likely(omendb_all_finite(x, n)))
+		return;
 	for (int i = 0; i < n; i++)
 	{
-		if (unlikely(!isfinite(x[i])))
+		if (!isfinite(x[i]))
 			omendb_refuse_element(type, x[i], NULL);
 	}
 }

@@ -90,6 +90,41 @@ extern ArrayType *omendb_new_float4_array(int n, float **x);
 extern int omendb_raw_dim(const OmendbElementType *type, const bytea *bytes, Size size,
 						  int32 typmod);
 
+/*
+ * Asks for what a sequential scan will read next but one, when value is one of
+ * equally wide rows on a page: rows lie there from the end to the start, which no
+ * hardware prefetcher follows. Elsewhere it does no harm: nothing is accessed. A
+ * short value comes along with its header, a long one has its page to itself.
+ */
+static inline void
+omendb_prefetch_row(const void *value)
+{
+	const Size line = 64;
+	const Size header = 32; /* of the tuple */
+	Size size = VARSIZE(value) + header;
+
+	if (size < 4 * line || size > BLCKSZ / 4)
+		return;
+	for (Size i = 0; i < size; i += line)
+		__builtin_prefetch((const void *) ((uintptr_t) value - 2 * size + i));
+}
+
+/* Whether all n floats are finite. */
+static inline bool
+omendb_all_finite(const float *x, int n)
+{
+	uint32 infinite = 0;
+
+	for (int i = 0; i < n; i++)
+	{
+		uint32 bits;
+
+		memcpy(&bits, &x[i], sizeof(bits));
+		infinite |= (bits & 0x7F800000) == 0x7F800000;
+	}
+	return infinite == 0;
+}
+
 /* Sum of the squares of n elements, in float8. */
 extern double omendb_sum_of_squares(const float *x, int n);
 

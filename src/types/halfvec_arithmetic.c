@@ -74,6 +74,7 @@ omendb_halfvec_add(PG_FUNCTION_ARGS)
 	OmendbHalfvec *result;
 
 	omendb_halfvec_check_same_dim(a, b);
+	omendb_prefetch_row(b);
 	result = AggCheckCallContext(fcinfo, NULL) ? a : omendb_halfvec_new(a->dim);
 	combine_halves(a, b, add_floats, result);
 	if (!omendb_halves_finite(result->x, result->dim))

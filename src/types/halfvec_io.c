@@ -169,7 +169,7 @@ omendb_halfvec_send(PG_FUNCTION_ARGS)
 	StringInfoData message;
 	char *elements = omendb_begin_elements(&message, halfvec->dim, sizeof(uint16));
 
-	for (int i = 0; i < halfvec->dim; i++)
+	for (int i = 0, dim = halfvec->dim; i < dim; i++)
 	{
 		uint16 bits = pg_hton16(halfvec->x[i]);
 

@@ -24,11 +24,9 @@ PG_FUNCTION_INFO_V1(omendb_vector_binary_quantize);
 static void
 check_no_overflow(const OmendbVector *vector)
 {
-	for (int i = 0; i < vector->dim; i++)
-	{
-		if (isinf(vector->x[i]))
-			float_overflow_error();
-	}
+	/* Of finite arguments no result is NaN. */
+	if (unlikely(!omendb_all_finite(vector->x, vector->dim)))
+		float_overflow_error();
 }
 
 /* Also the transition of the aggregate sum, whose state is its own to change. */
@@ -40,8 +38,9 @@ omendb_vector_add(PG_FUNCTION_ARGS)
 	OmendbVector *result;
 
 	omendb_vector_check_same_dim(a, b);
+	omendb_prefetch_row(b);
 	result = AggCheckCallContext(fcinfo, NULL) ? a : omendb_vector_new(a->dim);
-	for (int i = 0; i < a->dim; i++)
+	for (int i = 0, dim = a->dim; i < dim; i++)
 		result->x[i] = a->x[i] + b->x[i];
 	check_no_overflow(result);
 	PG_RETURN_POINTER(result);
@@ -56,7 +55,7 @@ omendb_vector_sub(PG_FUNCTION_ARGS)
 
 	omendb_vector_check_same_dim(a, b);
 	result = omendb_vector_new(a->dim);
-	for (int i = 0; i < a->dim; i++)
+	for (int i = 0, dim = a->dim; i < dim; i++)
 		result->x[i] = a->x[i] - b->x[i];
 	check_no_overflow(result);
 	PG_RETURN_POINTER(result);

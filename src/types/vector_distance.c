@@ -37,6 +37,7 @@ apply_kernel(FunctionCallInfo fcinfo, PairKernel kernel)
 	float result;
 
 	omendb_vector_check_same_dim(a, b);
+	omendb_prefetch_row(a);
 	result = kernel(a->x, b->x, (size_t) a->dim);
 
 	PG_FREE_IF_COPY(a, 0);
@@ -83,6 +84,7 @@ omendb_vector_cosine_distance(PG_FUNCTION_ARGS)
 	double similarity;
 
 	omendb_vector_check_same_dim(a, b);
+	omendb_prefetch_row(a);
 	omendb_kernels->cosine_f32(a->x, b->x, (size_t) a->dim, sums);
 	similarity = omendb_clamp_cosine((double) sums[0] / sqrt((double) sums[1] * (double) sums[2]));
 

@@ -70,25 +70,6 @@ omendb_vector_typmod_in(PG_FUNCTION_ARGS)
 	PG_RETURN_INT32(omendb_element_typmod(&omendb_vector_elements, PG_GETARG_ARRAYTYPE_P(0)));
 }
 
-/* n float4 in network order; returns false when one of them is not finite. */
-static bool
-read_floats(const char *elements, float *x, int n)
-{
-	const uint32 infinity = 0x7F800000;
-	bool finite = true;
-
-	for (int i = 0; i < n; i++)
-	{
-		uint32 bits;
-
-		memcpy(&bits, elements + sizeof(bits) * (Size) i, sizeof(bits));
-		bits = pg_ntoh32(bits);
-		finite &= (bits & infinity) != infinity;
-		memcpy(&x[i], &bits, sizeof(bits));
-	}
-	return finite;
-}
-
 Datum
 omendb_vector_recv(PG_FUNCTION_ARGS)
 {
@@ -99,8 +80,15 @@ omendb_vector_recv(PG_FUNCTION_ARGS)
 	int available;
 	const char *elements = omendb_take_elements(message, dim, sizeof(float), &available);
 
-	if (!read_floats(elements, result->x, available))
-		omendb_check_elements(&omendb_vector_elements, result->x, available);
+	for (int i = 0; i < available; i++)
+	{
+		uint32 bits;
+
+		memcpy(&bits, elements + sizeof(bits) * (Size) i, sizeof(bits));
+		bits = pg_ntoh32(bits);
+		memcpy(&result->x[i], &bits, sizeof(bits));
+	}
+	omendb_check_elements(&omendb_vector_elements, result->x, available);
 	omendb_end_receive(message, dim, available, sizeof(float));
 	PG_RETURN_POINTER(result);
 }
@@ -112,7 +100,7 @@ omendb_vector_send(PG_FUNCTION_ARGS)
 	StringInfoData message;
 	char *elements = omendb_begin_elements(&message, vector->dim, sizeof(float));
 
-	for (int i = 0; i < vector->dim; i++)
+	for (int i = 0, dim = vector->dim; i < dim; i++)
 	{
 		uint32 bits;
 
