@@ -7,6 +7,11 @@
 /* The limit of vector and halfvec, as in pgvector: their dimension field is an int16. */
 #define OMENDB_VECTOR_MAX_DIM 16000
 
+/* pgvector's: indices, counted from 1 in text, stay well inside an int32. */
+#define OMENDB_SPARSEVEC_MAX_DIM 1000000000
+/* pgvector's: as many elements as a vector may have. */
+#define OMENDB_SPARSEVEC_MAX_NNZ 16000
+
 /* Reloption ranges of pgvector, so that DDL written for it is accepted. */
 #define OMENDB_MIN_M               2
 #define OMENDB_MAX_M               100

@@ -1,0 +1,253 @@
+/*
+ * sparsevec_distance.c - sparsevec: distances, norm.
+ *
+ * Sums over elements are float4 and only then become float8, as those of
+ * vector. An element that only one of the two has meets a 0.
+ */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "pg/compat.h"
+#include "simd/kernels.h"
+#include "types/sparsevec.h"
+
+PG_FUNCTION_INFO_V1(omendb_sparsevec_l2_distance);
+PG_FUNCTION_INFO_V1(omendb_sparsevec_l2_squared_distance);
+PG_FUNCTION_INFO_V1(omendb_sparsevec_inner_product);
+PG_FUNCTION_INFO_V1(omendb_sparsevec_negative_inner_product);
+PG_FUNCTION_INFO_V1(omendb_sparsevec_cosine_distance);
+PG_FUNCTION_INFO_V1(omendb_sparsevec_l1_distance);
+PG_FUNCTION_INFO_V1(omendb_sparsevec_l2_norm);
+PG_FUNCTION_INFO_V1(omendb_sparsevec_l2_normalize);
+
+/* value if wanted, else 0; without a branch, for nobody can foresee which. */
+static inline float
+value_if(float value, bool wanted)
+{
+	uint32 bits;
+
+	memcpy(&bits, &value, sizeof(bits));
+	bits &= 0 - (uint32) wanted;
+	memcpy(&value, &bits, sizeof(value));
+	return value;
+}
+
+/*
+ * Both differences walk the union of the indices, smallest first: a step takes
+ * the next element of a, of b, or of both when they share it.
+ */
+float
+omendb_sparsevec_l2_squared(const OmendbSparsevec *a, const OmendbSparsevec *b)
+{
+	const float *a_values = omendb_sparsevec_values(a);
+	const float *b_values = omendb_sparsevec_values(b);
+	float sum = 0;
+	int i = 0;
+	int j = 0;
+
+	while (i < a->nnz && j < b->nnz)
+	{
+		bool from_a = a->indices[i] <= b->indices[j];
+		bool from_b = a->indices[i] >= b->indices[j];
+		float difference = value_if(a_values[i], from_a) - value_if(b_values[j], from_b);
+
+		sum += difference * difference;
+		i += from_a;
+		j += from_b;
+	}
+	sum += omendb_kernels->sumsq_f32(a_values + i, (size_t) (a->nnz - i));
+	sum += omendb_kernels->sumsq_f32(b_values + j, (size_t) (b->nnz - j));
+	return sum;
+}
+
+static float
+sum_of_absolutes(const float *values, int count)
+{
+	float sum = 0;
+
+	for (int i = 0; i < count; i++)
+		sum += fabsf(values[i]);
+	return sum;
+}
+
+float
+omendb_sparsevec_l1(const OmendbSparsevec *a, const OmendbSparsevec *b)
+{
+	const float *a_values = omendb_sparsevec_values(a);
+	const float *b_values = omendb_sparsevec_values(b);
+	float sum = 0;
+	int i = 0;
+	int j = 0;
+
+	while (i < a->nnz && j < b->nnz)
+	{
+		bool from_a = a->indices[i] <= b->indices[j];
+		bool from_b = a->indices[i] >= b->indices[j];
+
+		sum += fabsf(value_if(a_values[i], from_a) - value_if(b_values[j], from_b));
+		i += from_a;
+		j += from_b;
+	}
+	sum += sum_of_absolutes(a_values + i, a->nnz - i);
+	sum += sum_of_absolutes(b_values + j, b->nnz - j);
+	return sum;
+}
+
+float
+omendb_sparsevec_dot(const OmendbSparsevec *a, const OmendbSparsevec *b)
+{
+	const float *a_values = omendb_sparsevec_values(a);
+	const float *b_values = omendb_sparsevec_values(b);
+	float sum = 0;
+	int i = 0;
+	int j = 0;
+
+	while (i < a->nnz && j < b->nnz)
+	{
+		bool from_a = a->indices[i] <= b->indices[j];
+		bool from_b = a->indices[i] >= b->indices[j];
+
+		sum += value_if(a_values[i], from_a) * value_if(b_values[j], from_b);
+		i += from_a;
+		j += from_b;
+	}
+	return sum;
+}
+
+double
+omendb_sparsevec_cosine(const OmendbSparsevec *a, const OmendbSparsevec *b)
+{
+	double a_square =
+		(double) omendb_kernels->sumsq_f32(omendb_sparsevec_values(a), (size_t) a->nnz);
+	double b_square =
+		(double) omendb_kernels->sumsq_f32(omendb_sparsevec_values(b), (size_t) b->nnz);
+	double similarity = (double) omendb_sparsevec_dot(a, b) / sqrt(a_square * b_square);
+
+	/* Rounding may leave the range; NaN passes both tests. */
+	if (similarity > 1)
+		return 0;
+	if (similarity < -1)
+		return 2;
+	return 1 - similarity;
+}
+
+double
+omendb_sparsevec_norm(const OmendbSparsevec *vector)
+{
+	const float *values = omendb_sparsevec_values(vector);
+	/* Independent sums: one alone waits for each addition before it starts the next. */
+	double sums[4] = {0, 0, 0, 0};
+	int i = 0;
+
+	for (; i + 4 <= vector->nnz; i += 4)
+		for (int j = 0; j < 4; j++)
+			sums[j] += (double) values[i + j] * (double) values[i + j];
+	for (; i < vector->nnz; i++)
+		sums[0] += (double) values[i] * (double) values[i];
+	return sqrt((sums[0] + sums[1]) + (sums[2] + sums[3]));
+}
+
+/* Applies one of the functions above to the two arguments. */
+static float
+apply(FunctionCallInfo fcinfo, float (*function)(const OmendbSparsevec *, const OmendbSparsevec *))
+{
+	OmendbSparsevec *a = PG_GETARG_OMENDB_SPARSEVEC(0);
+	OmendbSparsevec *b = PG_GETARG_OMENDB_SPARSEVEC(1);
+	float result;
+
+	omendb_sparsevec_check_same_dim(a, b);
+	result = function(a, b);
+
+	PG_FREE_IF_COPY(a, 0);
+	PG_FREE_IF_COPY(b, 1);
+	return result;
+}
+
+Datum
+omendb_sparsevec_l2_distance(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_FLOAT8(sqrt((double) apply(fcinfo, omendb_sparsevec_l2_squared)));
+}
+
+Datum
+omendb_sparsevec_l2_squared_distance(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_FLOAT8((double) apply(fcinfo, omendb_sparsevec_l2_squared));
+}
+
+Datum
+omendb_sparsevec_inner_product(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_FLOAT8((double) apply(fcinfo, omendb_sparsevec_dot));
+}
+
+Datum
+omendb_sparsevec_negative_inner_product(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_FLOAT8((double) -apply(fcinfo, omendb_sparsevec_dot));
+}
+
+Datum
+omendb_sparsevec_l1_distance(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_FLOAT8((double) apply(fcinfo, omendb_sparsevec_l1));
+}
+
+Datum
+omendb_sparsevec_cosine_distance(PG_FUNCTION_ARGS)
+{
+	OmendbSparsevec *a = PG_GETARG_OMENDB_SPARSEVEC(0);
+	OmendbSparsevec *b = PG_GETARG_OMENDB_SPARSEVEC(1);
+	double result;
+
+	omendb_sparsevec_check_same_dim(a, b);
+	result = omendb_sparsevec_cosine(a, b);
+
+	PG_FREE_IF_COPY(a, 0);
+	PG_FREE_IF_COPY(b, 1);
+	PG_RETURN_FLOAT8(result);
+}
+
+Datum
+omendb_sparsevec_l2_norm(PG_FUNCTION_ARGS)
+{
+	OmendbSparsevec *vector = PG_GETARG_OMENDB_SPARSEVEC(0);
+	double result = omendb_sparsevec_norm(vector);
+
+	PG_FREE_IF_COPY(vector, 0);
+	PG_RETURN_FLOAT8(result);
+}
+
+/* Elements that become 0 are dropped; a vector without elements stays what it is. */
+Datum
+omendb_sparsevec_l2_normalize(PG_FUNCTION_ARGS)
+{
+	OmendbSparsevec *vector = PG_GETARG_OMENDB_SPARSEVEC(0);
+	const float *values = omendb_sparsevec_values(vector);
+	double length = omendb_sparsevec_norm(vector);
+	OmendbSparsevec *result;
+	float *scaled;
+	int nnz = 0;
+	int j = 0;
+
+	/* No element is longer than the whole: the quotient does not overflow. */
+	for (int i = 0; i < vector->nnz; i++)
+		nnz += (float) (values[i] / length) != 0;
+	result = omendb_sparsevec_new(vector->dim, nnz);
+	scaled = omendb_sparsevec_values(result);
+	for (int i = 0; i < vector->nnz; i++)
+	{
+		float value = (float) (values[i] / length);
+
+		if (value == 0)
+			continue;
+		result->indices[j] = vector->indices[i];
+		scaled[j] = value;
+		j++;
+	}
+	Assert(j == nnz);
+
+	PG_FREE_IF_COPY(vector, 0);
+	PG_RETURN_POINTER(result);
+}
