@@ -30,8 +30,9 @@ verdict exported "$(nm -D --defined-only "$library" | awk '{ print $NF }' |
     grep -vE '^(omendb_.*|pg_finfo_omendb_.*|Pg_magic_func|_PG_init)$' || true)"
 
 # Hidden with all the rest, a module builds and then cannot be loaded: before
-# PostgreSQL 16 the headers make nothing visible by themselves.
-verdict entry "$(nm -D --defined-only "$library" | grep -q ' Pg_magic_func$' ||
+# PostgreSQL 16 the headers make nothing visible by themselves. (Not grep -q:
+# it does not wait for all of nm's output, and nm would fail.)
+verdict entry "$(nm -D --defined-only "$library" | grep ' Pg_magic_func$' >/dev/null ||
     echo "Pg_magic_func is not exported: was pg/compat.h included?")"
 
 verdict needed "$(readelf -d "$library" | grep -E 'NEEDED.*(stdc\+\+|libgomp|libgcc_s)' || true)"
