@@ -63,6 +63,14 @@ extern "C"
 		OMENDB_INT8
 	} OmendbElement;
 
+	/* The elements of a sparse vector that are not 0. */
+	typedef struct OmendbSparse
+	{
+		const int32_t *indices; /* ascending, below INT32_MAX */
+		const float *values;
+		size_t n;
+	} OmendbSparse;
+
 	typedef struct OmendbKernels
 	{
 		const char *name; /* "base", "avx2", "avx512", "avx512_vpopcntdq", "neon" */
@@ -79,6 +87,16 @@ extern "C"
 							float *out);
 		void (*dot_f32_many)(const float *q, const float *const *rows, size_t count, size_t n,
 							 float *out);
+
+		/* ---- sparse float32 ---- */
+		/*
+		 * Those of the vectors written out, with an error of (n/2 + 8) u S for n
+		 * elements in both. Of (a, b) and (b, a) the same to the last bit. Indices
+		 * that do not ascend give some number.
+		 */
+		float (*l2_sparse)(const OmendbSparse *a, const OmendbSparse *b); /* squared L2 */
+		float (*dot_sparse)(const OmendbSparse *a, const OmendbSparse *b);
+		float (*l1_sparse)(const OmendbSparse *a, const OmendbSparse *b);
 
 		/* ---- float32 query against a stored record, any n ---- */
 		/* sum (q_i - scale * c_i)^2 */

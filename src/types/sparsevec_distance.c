@@ -21,98 +21,40 @@ PG_FUNCTION_INFO_V1(omendb_sparsevec_l1_distance);
 PG_FUNCTION_INFO_V1(omendb_sparsevec_l2_norm);
 PG_FUNCTION_INFO_V1(omendb_sparsevec_l2_normalize);
 
-/* value if wanted, else 0; without a branch, for nobody can foresee which. */
-static inline float
-value_if(float value, bool wanted)
+static OmendbSparse
+elements(const OmendbSparsevec *vector)
 {
-	uint32 bits;
+	OmendbSparse elements = {vector->indices, omendb_sparsevec_values(vector),
+							 (size_t) vector->nnz};
 
-	memcpy(&bits, &value, sizeof(bits));
-	bits &= 0 - (uint32) wanted;
-	memcpy(&value, &bits, sizeof(value));
-	return value;
+	return elements;
 }
 
-/*
- * Both differences walk the union of the indices, smallest first: a step takes
- * the next element of a, of b, or of both when they share it.
- */
 float
 omendb_sparsevec_l2_squared(const OmendbSparsevec *a, const OmendbSparsevec *b)
 {
-	const float *a_values = omendb_sparsevec_values(a);
-	const float *b_values = omendb_sparsevec_values(b);
-	float sum = 0;
-	int i = 0;
-	int j = 0;
+	OmendbSparse a_elements = elements(a);
+	OmendbSparse b_elements = elements(b);
 
-	while (i < a->nnz && j < b->nnz)
-	{
-		bool from_a = a->indices[i] <= b->indices[j];
-		bool from_b = a->indices[i] >= b->indices[j];
-		float difference = value_if(a_values[i], from_a) - value_if(b_values[j], from_b);
-
-		sum += difference * difference;
-		i += from_a;
-		j += from_b;
-	}
-	sum += omendb_kernels->sumsq_f32(a_values + i, (size_t) (a->nnz - i));
-	sum += omendb_kernels->sumsq_f32(b_values + j, (size_t) (b->nnz - j));
-	return sum;
-}
-
-static float
-sum_of_absolutes(const float *values, int count)
-{
-	float sum = 0;
-
-	for (int i = 0; i < count; i++)
-		sum += fabsf(values[i]);
-	return sum;
+	return omendb_kernels->l2_sparse(&a_elements, &b_elements);
 }
 
 float
 omendb_sparsevec_l1(const OmendbSparsevec *a, const OmendbSparsevec *b)
 {
-	const float *a_values = omendb_sparsevec_values(a);
-	const float *b_values = omendb_sparsevec_values(b);
-	float sum = 0;
-	int i = 0;
-	int j = 0;
+	OmendbSparse a_elements = elements(a);
+	OmendbSparse b_elements = elements(b);
 
-	while (i < a->nnz && j < b->nnz)
-	{
-		bool from_a = a->indices[i] <= b->indices[j];
-		bool from_b = a->indices[i] >= b->indices[j];
-
-		sum += fabsf(value_if(a_values[i], from_a) - value_if(b_values[j], from_b));
-		i += from_a;
-		j += from_b;
-	}
-	sum += sum_of_absolutes(a_values + i, a->nnz - i);
-	sum += sum_of_absolutes(b_values + j, b->nnz - j);
-	return sum;
+	return omendb_kernels->l1_sparse(&a_elements, &b_elements);
 }
 
 float
 omendb_sparsevec_dot(const OmendbSparsevec *a, const OmendbSparsevec *b)
 {
-	const float *a_values = omendb_sparsevec_values(a);
-	const float *b_values = omendb_sparsevec_values(b);
-	float sum = 0;
-	int i = 0;
-	int j = 0;
+	OmendbSparse a_elements = elements(a);
+	OmendbSparse b_elements = elements(b);
 
-	while (i < a->nnz && j < b->nnz)
-	{
-		bool from_a = a->indices[i] <= b->indices[j];
-		bool from_b = a->indices[i] >= b->indices[j];
-
-		sum += value_if(a_values[i], from_a) * value_if(b_values[j], from_b);
-		i += from_a;
-		j += from_b;
-	}
-	return sum;
+	return omendb_kernels->dot_sparse(&a_elements, &b_elements);
 }
 
 double

@@ -340,6 +340,98 @@ TEST_P(KernelsTest, FloatDistances)
 	}
 }
 
+/* n elements of `universe`, ascending indices from 0, values of a few digits or of any size. */
+struct Sparse
+{
+	Sparse(size_t n, int32_t universe, uint32_t seed, bool integers) : dense(universe)
+	{
+		std::mt19937 generator(seed);
+		std::vector<int32_t> all(universe);
+
+		for (int32_t i = 0; i < universe; i++)
+			all[i] = i;
+		std::shuffle(all.begin(), all.end(), generator);
+		indices.assign(all.begin(), all.begin() + n);
+		std::sort(indices.begin(), indices.end());
+		values = random_floats(n, seed + 1, 3.0f);
+		for (size_t i = 0; i < n; i++)
+		{
+			if (integers)
+				values[i] = static_cast<float>(1 + generator() % 9) * (i % 2 == 0 ? 1.0f : -1.0f);
+			dense[indices[i]] = values[i];
+		}
+	}
+
+	std::vector<int32_t> indices;
+	std::vector<float> values;
+	std::vector<double> dense;
+};
+
+TEST_P(KernelsTest, SparseDistances)
+{
+	for (size_t n = 0; n < 70; n++)
+		for (size_t m : {size_t{0}, size_t{1}, n / 2, n, n + 1, n + 3, 5 * n})
+			for (int32_t universe : {1, 2, 400})
+			{
+				const uint32_t seed = static_cast<uint32_t>(n * 1000 + m);
+				const bool integers = n % 2 == 0;
+				const int32_t size = static_cast<int32_t>(std::max(n, m)) + 1 + universe * 3;
+				const Sparse a(n, size, seed, integers), b(m, size, seed + 500, integers);
+				const size_t offset = 1 + (n + m) % 7;
+				Unaligned<int32_t> a_indices(a.indices, offset), b_indices(b.indices, offset + 2);
+				Unaligned<float> a_values(a.values, offset + 1), b_values(b.values, offset + 3);
+				const OmendbSparse x = {a_indices.get(), a_values.get(), n};
+				const OmendbSparse y = {b_indices.get(), b_values.get(), m};
+				Reference l2, dot, l1;
+
+				for (int32_t i = 0; i < size; i++)
+				{
+					const double difference = a.dense[i] - b.dense[i];
+
+					l2.add(difference * difference);
+					dot.add(a.dense[i] * b.dense[i]);
+					l1.add(fabs(difference));
+				}
+				expect_within_bound(k->l2_sparse(&x, &y), l2, 8 * (n + m), "l2_sparse");
+				expect_within_bound(k->dot_sparse(&x, &y), dot, 8 * (n + m), "dot_sparse");
+				expect_within_bound(k->l1_sparse(&x, &y), l1, 8 * (n + m), "l1_sparse");
+				if (integers)
+				{
+					EXPECT_EQ(k->l2_sparse(&x, &y), static_cast<float>(l2.sum));
+					EXPECT_EQ(k->dot_sparse(&x, &y), static_cast<float>(dot.sum));
+					EXPECT_EQ(k->l1_sparse(&x, &y), static_cast<float>(l1.sum));
+				}
+				EXPECT_EQ(bits_of(k->l2_sparse(&x, &y)), bits_of(k->l2_sparse(&y, &x)));
+				EXPECT_EQ(bits_of(k->dot_sparse(&x, &y)), bits_of(k->dot_sparse(&y, &x)));
+				EXPECT_EQ(bits_of(k->l1_sparse(&x, &y)), bits_of(k->l1_sparse(&y, &x)));
+				EXPECT_EQ(k->l2_sparse(&x, &x), 0.0f);
+				EXPECT_EQ(k->l1_sparse(&y, &y), 0.0f);
+			}
+}
+
+/* Lists that nobody should pass end all the same, and nothing beside them is read. */
+TEST_P(KernelsTest, SparseDistancesOfAnyIndices)
+{
+	std::mt19937 generator(7);
+	const std::vector<int32_t> likely = {0, 1, 2, -1, INT32_MIN, INT32_MAX, INT32_MAX - 1};
+
+	for (int round = 0; round < 20000; round++)
+	{
+		std::vector<int32_t> a(generator() % 20), b(generator() % 20);
+
+		for (int32_t &index : a)
+			index = likely[generator() % likely.size()];
+		for (int32_t &index : b)
+			index = likely[generator() % likely.size()];
+		const std::vector<float> p = random_floats(a.size(), 1), q = random_floats(b.size(), 2);
+		const OmendbSparse x = {a.data(), p.data(), a.size()}, y = {b.data(), q.data(), b.size()};
+
+		(void) k->l2_sparse(&x, &y);
+		(void) k->dot_sparse(&x, &y);
+		(void) k->l1_sparse(&x, &y);
+	}
+}
+
 TEST_P(KernelsTest, FloatDistancesToMany)
 {
 	for (size_t n : lengths())
