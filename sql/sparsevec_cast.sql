@@ -23,6 +23,14 @@ SELECT count(*) FROM generate_series(1, 500) n,
 	LATERAL (SELECT array_agg(CASE WHEN i % (n % 7 + 1) = 0 THEN sin(i + n) ELSE 0 END)::vector AS v FROM generate_series(1, n) i) s
 WHERE v::sparsevec::vector <> v OR v::sparsevec <> v::real[]::sparsevec OR v::sparsevec <> v::real[]::numeric[]::sparsevec;
 
+-- halfvecs, both ways: rounded on the way there
+SELECT '[0,1.5,0,-3.5,0,6e-8]'::halfvec::sparsevec, '[0,-0]'::halfvec::sparsevec, '[0,1.5]'::halfvec::sparsevec(2);
+SELECT '{2:1.5,4:-3.5}/5'::sparsevec::halfvec, '{}/3'::sparsevec::halfvec(3), '{1:1e-8,2:65519,3:0.1,4:2.98e-8,5:2.99e-8}/5'::sparsevec::halfvec;
+SELECT vector_dims('{16000:1}/16000'::sparsevec::halfvec), l2_norm(array_fill(1, ARRAY[16000])::halfvec::sparsevec) ^ 2;
+SELECT count(*) FROM generate_series(1, 300) n,
+	LATERAL (SELECT array_agg(CASE WHEN i % (n % 7 + 1) = 0 THEN sin(i + n) ELSE 0 END)::halfvec AS v FROM generate_series(1, n) i) s
+WHERE v::sparsevec::halfvec <> v OR v::sparsevec::vector <> v::vector OR v::sparsevec::halfvec <> v::vector::sparsevec::halfvec;
+
 -- length coercion
 SELECT sparsevec('{}/3', 3, true), sparsevec('{}/3', -1, false), '{1:1}/3'::sparsevec::sparsevec(3);
 

@@ -79,6 +79,8 @@ SELECT expression, state, message FROM unnest(ARRAY[
 	'vector_to_sparsevec(''[1,2]'', 3, true)', 'vector_to_sparsevec(''[1,2]'', -2147483648, true)', '''[1,2]''::vector::sparsevec(3)',
 	'sparsevec_to_vector(''{}/2'', 3, true)', 'sparsevec_to_vector(''{}/2'', 2147483647, true)', '''{}/2''::sparsevec::vector(3)',
 	'''{}/16001''::sparsevec::vector', '''{1000000000:1}/1000000000''::sparsevec::vector', '''{}/16001''::sparsevec::vector(3)',
+	'''[1,2]''::halfvec::sparsevec(3)', '''{}/2''::sparsevec::halfvec(3)', '''{}/16001''::sparsevec::halfvec', 'sparsevec_to_halfvec(''{}/2'', 2147483647, true)',
+	'halfvec_to_sparsevec(''[1]'', -2147483648, true)', '''{1:65520}/1''::sparsevec::halfvec', '''{2:-1e38}/2''::sparsevec::halfvec',
 	'''{}/3''::sparsevec::real[]', '''{}/3''::sparsevec::int[]']) expression,
 	error_of('SELECT ' || expression);
 

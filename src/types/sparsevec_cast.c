@@ -1,19 +1,22 @@
 /*
- * sparsevec_cast.c - sparsevec: length coercion, from and to vector, from arrays.
+ * sparsevec_cast.c - sparsevec: length coercion, from and to vector and halfvec,
+ * from arrays.
  */
 #include "postgres.h"
 
-#include "catalog/pg_type.h"
 #include "utils/array.h"
-#include "utils/fmgrprotos.h"
 
 #include "pg/compat.h"
+#include "types/elements.h"
+#include "types/halfvec.h"
 #include "types/sparsevec.h"
 #include "types/vector.h"
 
 PG_FUNCTION_INFO_V1(omendb_sparsevec_to_sparsevec);
 PG_FUNCTION_INFO_V1(omendb_vector_to_sparsevec);
 PG_FUNCTION_INFO_V1(omendb_sparsevec_to_vector);
+PG_FUNCTION_INFO_V1(omendb_halfvec_to_sparsevec);
+PG_FUNCTION_INFO_V1(omendb_sparsevec_to_halfvec);
 PG_FUNCTION_INFO_V1(omendb_array_to_sparsevec);
 
 /* sparsevec(sparsevec, typmod, explicit): never cut, never extended. */
@@ -22,7 +25,7 @@ omendb_sparsevec_to_sparsevec(PG_FUNCTION_ARGS)
 {
 	OmendbSparsevec *vector = PG_GETARG_OMENDB_SPARSEVEC(0);
 
-	omendb_vector_check_typmod(PG_GETARG_INT32(1), vector->dim, NULL);
+	omendb_check_typmod(PG_GETARG_INT32(1), vector->dim, NULL);
 	PG_RETURN_POINTER(vector);
 }
 
@@ -54,13 +57,24 @@ from_dense(const float *x, int dim)
 	return result;
 }
 
+/* All elements; x has room for sparse->dim. */
+static void
+to_dense(const OmendbSparsevec *sparse, float *x)
+{
+	const float *values = omendb_sparsevec_values(sparse);
+
+	memset(x, 0, sizeof(float) * (Size) sparse->dim);
+	for (int i = 0; i < sparse->nnz; i++)
+		x[sparse->indices[i]] = values[i];
+}
+
 Datum
 omendb_vector_to_sparsevec(PG_FUNCTION_ARGS)
 {
 	OmendbVector *vector = PG_GETARG_OMENDB_VECTOR(0);
 	OmendbSparsevec *result;
 
-	omendb_vector_check_typmod(PG_GETARG_INT32(1), vector->dim, NULL);
+	omendb_check_typmod(PG_GETARG_INT32(1), vector->dim, NULL);
 	result = from_dense(vector->x, vector->dim);
 
 	PG_FREE_IF_COPY(vector, 0);
@@ -71,59 +85,47 @@ Datum
 omendb_sparsevec_to_vector(PG_FUNCTION_ARGS)
 {
 	OmendbSparsevec *sparse = PG_GETARG_OMENDB_SPARSEVEC(0);
-	const float *values = omendb_sparsevec_values(sparse);
 	OmendbVector *result;
 
 	omendb_vector_check_dim(sparse->dim, NULL);
-	omendb_vector_check_typmod(PG_GETARG_INT32(1), sparse->dim, NULL);
+	omendb_check_typmod(PG_GETARG_INT32(1), sparse->dim, NULL);
 	result = omendb_vector_new(sparse->dim);
-	memset(result->x, 0, sizeof(float) * (Size) sparse->dim);
-	for (int i = 0; i < sparse->nnz; i++)
-		result->x[sparse->indices[i]] = values[i];
+	to_dense(sparse, result->x);
 
 	PG_FREE_IF_COPY(sparse, 0);
 	PG_RETURN_POINTER(result);
 }
 
-static void
-fill_from_numeric(float *x, ArrayType *array)
+Datum
+omendb_halfvec_to_sparsevec(PG_FUNCTION_ARGS)
 {
-	Datum *elements;
-	int count;
+	OmendbHalfvec *halfvec = PG_GETARG_OMENDB_HALFVEC(0);
+	float x[OMENDB_VECTOR_MAX_DIM];
+	OmendbSparsevec *result;
 
-	deconstruct_array(array, NUMERICOID, -1, false, TYPALIGN_INT, &elements, NULL, &count);
-	for (int i = 0; i < count; i++)
-		x[i] = DatumGetFloat4(DirectFunctionCall1(numeric_float4, elements[i]));
-	pfree(elements);
+	omendb_check_typmod(PG_GETARG_INT32(1), halfvec->dim, NULL);
+	omendb_halves_to_floats(halfvec->x, x, halfvec->dim);
+	result = from_dense(x, halfvec->dim);
+
+	PG_FREE_IF_COPY(halfvec, 0);
+	PG_RETURN_POINTER(result);
 }
 
-/* REQUIRES: one dimension, no nulls: then fixed-size elements lie side by side. */
-static void
-fill_from_array(float *x, ArrayType *array, int dim)
+/* Rounded to nearest even; what becomes infinite that way is an error. */
+Datum
+omendb_sparsevec_to_halfvec(PG_FUNCTION_ARGS)
 {
-	/* ARR_DATA_PTR, which warns of mixed signs under -Wextra. */
-	const char *data = (const char *) array +
-					   (ARR_HASNULL(array) ? (Size) array->dataoffset : ARR_OVERHEAD_NONULLS(1));
+	OmendbSparsevec *sparse = PG_GETARG_OMENDB_SPARSEVEC(0);
+	float x[OMENDB_VECTOR_MAX_DIM];
+	OmendbHalfvec *result;
 
-	switch (ARR_ELEMTYPE(array))
-	{
-		case INT4OID:
-			for (int i = 0; i < dim; i++)
-				x[i] = (float) ((const int32 *) data)[i];
-			break;
-		case FLOAT4OID:
-			memcpy(x, data, sizeof(float) * (Size) dim);
-			break;
-		case FLOAT8OID:
-			for (int i = 0; i < dim; i++)
-				x[i] = (float) ((const float8 *) data)[i];
-			break;
-		case NUMERICOID:
-			fill_from_numeric(x, array);
-			break;
-		default:
-			ereport(ERROR, errcode(ERRCODE_DATA_EXCEPTION), errmsg("unsupported array type"));
-	}
+	omendb_check_dim(&omendb_halfvec_elements, sparse->dim, NULL);
+	omendb_check_typmod(PG_GETARG_INT32(1), sparse->dim, NULL);
+	to_dense(sparse, x);
+	result = omendb_halfvec_from_floats(x, sparse->dim);
+
+	PG_FREE_IF_COPY(sparse, 0);
+	PG_RETURN_POINTER(result);
 }
 
 /* An array may have more elements than a vector, if most are 0. */
@@ -142,10 +144,10 @@ omendb_array_to_sparsevec(PG_FUNCTION_ARGS)
 				errmsg("array must not contain nulls"));
 	dim = ArrayGetNItems(ARR_NDIM(array), ARR_DIMS(array));
 	omendb_sparsevec_check_dim(dim, NULL);
-	omendb_vector_check_typmod(PG_GETARG_INT32(1), dim, NULL);
+	omendb_check_typmod(PG_GETARG_INT32(1), dim, NULL);
 
 	x = palloc_extended(sizeof(float) * (Size) dim, MCXT_ALLOC_HUGE);
-	fill_from_array(x, array, dim);
+	omendb_array_elements(array, x);
 	result = from_dense(x, dim);
 	pfree(x);
 	PG_FREE_IF_COPY(array, 0);

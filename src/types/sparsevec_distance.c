@@ -10,6 +10,7 @@
 
 #include "pg/compat.h"
 #include "simd/kernels.h"
+#include "types/elements.h"
 #include "types/sparsevec.h"
 
 PG_FUNCTION_INFO_V1(omendb_sparsevec_l2_distance);
@@ -64,30 +65,14 @@ omendb_sparsevec_cosine(const OmendbSparsevec *a, const OmendbSparsevec *b)
 		(double) omendb_kernels->sumsq_f32(omendb_sparsevec_values(a), (size_t) a->nnz);
 	double b_square =
 		(double) omendb_kernels->sumsq_f32(omendb_sparsevec_values(b), (size_t) b->nnz);
-	double similarity = (double) omendb_sparsevec_dot(a, b) / sqrt(a_square * b_square);
 
-	/* Rounding may leave the range; NaN passes both tests. */
-	if (similarity > 1)
-		return 0;
-	if (similarity < -1)
-		return 2;
-	return 1 - similarity;
+	return 1 - omendb_clamp_cosine((double) omendb_sparsevec_dot(a, b) / sqrt(a_square * b_square));
 }
 
 double
 omendb_sparsevec_norm(const OmendbSparsevec *vector)
 {
-	const float *values = omendb_sparsevec_values(vector);
-	/* Independent sums: one alone waits for each addition before it starts the next. */
-	double sums[4] = {0, 0, 0, 0};
-	int i = 0;
-
-	for (; i + 4 <= vector->nnz; i += 4)
-		for (int j = 0; j < 4; j++)
-			sums[j] += (double) values[i + j] * (double) values[i + j];
-	for (; i < vector->nnz; i++)
-		sums[0] += (double) values[i] * (double) values[i];
-	return sqrt((sums[0] + sums[1]) + (sums[2] + sums[3]));
+	return sqrt(omendb_sum_of_squares(omendb_sparsevec_values(vector), vector->nnz));
 }
 
 /* Applies one of the functions above to the two arguments. */

@@ -17,9 +17,9 @@
 #include "utils/builtins.h"
 
 #include "pg/compat.h"
+#include "types/elements.h"
 #include "types/number.h"
 #include "types/sparsevec.h"
-#include "types/vector.h"
 
 PG_FUNCTION_INFO_V1(omendb_sparsevec_in);
 PG_FUNCTION_INFO_V1(omendb_sparsevec_out);
@@ -296,8 +296,7 @@ omendb_sparsevec_in(PG_FUNCTION_ARGS)
 		return (Datum) 0;
 	s = parse_entries(&literal, entries, &nnz);
 	if (s == NULL || parse_dim(&literal, s, &dim) == NULL ||
-		!omendb_sparsevec_check_dim(dim, escontext) ||
-		!omendb_vector_check_typmod(typmod, dim, escontext))
+		!omendb_sparsevec_check_dim(dim, escontext) || !omendb_check_typmod(typmod, dim, escontext))
 		return (Datum) 0;
 	result = from_entries(dim, entries, nnz, escontext);
 	pfree(entries);
@@ -407,7 +406,7 @@ omendb_sparsevec_recv(PG_FUNCTION_ARGS)
 
 	omendb_sparsevec_check_dim(dim, NULL);
 	check_received_nnz(nnz, dim);
-	omendb_vector_check_typmod(typmod, dim, NULL);
+	omendb_check_typmod(typmod, dim, NULL);
 	if (unused != 0)
 		ereport(ERROR, errcode(ERRCODE_DATA_EXCEPTION),
 				errmsg("expected unused to be 0, not %d", unused));
