@@ -1,4 +1,4 @@
--- Changing an indexed table: what is refused loses nothing; deleted rows vanish.
+-- Changing an indexed table: new rows are found, deleted rows vanish.
 \set VERBOSITY terse
 SET client_min_messages = warning;
 SET max_parallel_workers_per_gather = 0;
@@ -36,7 +36,7 @@ INSERT INTO t VALUES (2000, 0, NULL);
 CREATE INDEX t_v ON t USING omen_hnsw (v);
 EXPLAIN (COSTS OFF) SELECT id FROM t ORDER BY v <-> vec(1, 8) LIMIT 3;
 
--- refused, and nothing is lost
+-- every statement that changes rows; what fails leaves nothing
 \set VERBOSITY default
 INSERT INTO t VALUES (3000, 1, vec(3000, 8));
 UPDATE t SET v = vec(3000, 8) WHERE id = 5;
@@ -59,10 +59,10 @@ COMMIT;
 SELECT count(*), sum(other), max(id) FROM t;
 SELECT compare();
 SELECT * FROM omen_hnsw_check('t_v');
--- the same rows after all that
+-- all the others as they were
 SELECT count(*) FROM t WHERE id <= 800 AND v = vec(id, 8);
 
--- What needs no entry is allowed: NULL, another column in place, a row no predicate takes.
+-- What needs no entry: NULL, another column in place, a row no predicate takes.
 INSERT INTO t VALUES (2001, 0, NULL), (2002, 0, NULL);
 INSERT INTO t VALUES (5, 1, NULL) ON CONFLICT DO NOTHING;
 UPDATE t SET other = other + 1 WHERE id % 100 = 1;
@@ -142,7 +142,7 @@ RESET enable_seqscan;
 SELECT * FROM omen_hnsw_check('t_v');
 DROP TABLE t;
 
--- not concurrently, and nothing of it remains in the way
+-- concurrently
 CREATE TABLE t (id int, v vector(8));
 INSERT INTO t SELECT i, vec(i, 8) FROM generate_series(1, 300) i;
 CREATE INDEX CONCURRENTLY t_v ON t USING omen_hnsw (v);

@@ -76,9 +76,8 @@ extern char *omendb_ambuildphasename(int64 phase);
 /* ---- insert.c ---- */
 
 /* Without the arguments that say nothing here; handler.c adapts it to its slot. */
-extern bool omendb_aminsert(Relation index, Datum *values, bool *isnull);
-/* ERROR for CREATE INDEX CONCURRENTLY, which needs insertion. */
-extern void omendb_refuse_concurrent(const IndexInfo *info);
+extern bool omendb_aminsert(Relation index, Datum *values, bool *isnull, ItemPointer tid,
+							IndexInfo *info);
 
 /* ---- vacuum.c ---- */
 

@@ -10,7 +10,6 @@
 #include "access/xloginsert.h"
 #include "catalog/index.h"
 #include "commands/progress.h"
-#include "common/hashfn.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "storage/bufmgr.h"
@@ -98,8 +97,6 @@ load_row(Relation index, ItemPointer tid, Datum *values, bool *isnull, bool aliv
 {
 	OmendbBuild *build = (OmendbBuild *) opaque;
 	MemoryContext old;
-	Datum value;
-	int dim;
 	const float *elements;
 	uint32 hash;
 
@@ -109,13 +106,8 @@ load_row(Relation index, ItemPointer tid, Datum *values, bool *isnull, bool aliv
 		return;
 	}
 	old = MemoryContextSwitchTo(build->row_context);
-	value = PointerGetDatum(PG_DETOAST_DATUM(values[0]));
-	dim = build->opclass->dim(value);
-	if (dim != (int) build->meta.input_dim)
-		ereport(ERROR, errcode(ERRCODE_DATA_EXCEPTION),
-				errmsg("expected %d dimensions, not %d", (int) build->meta.input_dim, dim));
-	elements = build->opclass->elements(value, build->buffer);
-	hash = hash_bytes((const unsigned char *) elements, dim * (int) sizeof(float));
+	elements = omendb_read_value(build->opclass, values[0], (int) build->meta.input_dim,
+								 build->buffer, &hash);
 	if (!omendb_builder_add(build->builder, elements, hash, tid))
 		build->skipped++;
 	MemoryContextSwitchTo(old);
@@ -360,7 +352,6 @@ omendb_ambuild(Relation heap, Relation index, IndexInfo *info)
 	MemoryContext caller;
 	MemoryContext context;
 
-	omendb_refuse_concurrent(info);
 	if (RelationGetNumberOfBlocks(index) != 0)
 		elog(ERROR, "index \"%s\" already contains data", RelationGetRelationName(index));
 	context =

@@ -26,6 +26,7 @@
 #include "tcop/tcopprot.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
+#include "utils/snapmgr.h"
 #include "utils/wait_event.h"
 
 #include "am/am.h"
@@ -48,6 +49,7 @@ typedef struct SharedBuild
 {
 	Oid heap;
 	Oid index;
+	bool concurrent;
 	double tuples_expected;
 	OmendbMetaPage meta;
 
@@ -66,6 +68,7 @@ struct OmendbParallelBuild
 	OmendbArea *area;
 	WalUsage *wal_usage;
 	BufferUsage *buffer_usage;
+	Snapshot snapshot;
 };
 
 /* ---- how many workers ---- */
@@ -145,6 +148,18 @@ participate(OmendbBuild *build, SharedBuild *shared)
 	omendb_build_finish(build);
 }
 
+static LOCKMODE
+heap_lock(const SharedBuild *shared)
+{
+	return shared->concurrent ? ShareUpdateExclusiveLock : ShareLock;
+}
+
+static LOCKMODE
+index_lock(const SharedBuild *shared)
+{
+	return shared->concurrent ? RowExclusiveLock : AccessExclusiveLock;
+}
+
 /* Entry point of a worker, found by name. */
 PGDLLEXPORT void omendb_parallel_build_main(dsm_segment *segment, shm_toc *toc);
 
@@ -161,9 +176,11 @@ omendb_parallel_build_main(dsm_segment *segment, shm_toc *toc)
 	pgstat_report_activity(STATE_RUNNING, debug_query_string);
 	(void) omendb_build_tranche();
 	memset(&build, 0, sizeof(build));
-	build.heap = table_open(shared->heap, ShareLock);
-	build.index = index_open(shared->index, AccessExclusiveLock);
+	/* What the leader holds. */
+	build.heap = table_open(shared->heap, heap_lock(shared));
+	build.index = index_open(shared->index, index_lock(shared));
 	build.info = BuildIndexInfo(build.index);
+	build.info->ii_Concurrent = shared->concurrent;
 	build.opclass = omendb_opclass(build.index);
 	build.meta = shared->meta;
 	build.mean = (const float *) shm_toc_lookup(toc, KEY_MEAN, false);
@@ -189,19 +206,19 @@ omendb_parallel_build_main(dsm_segment *segment, shm_toc *toc)
 	InstrEndParallelQuery(&buffer_usage[ParallelWorkerNumber], &wal_usage[ParallelWorkerNumber]);
 	ereport(DEBUG1, errmsg_internal("worker processed %.0f tuples", build.heap_tuples));
 
-	index_close(build.index, AccessExclusiveLock);
-	table_close(build.heap, ShareLock);
+	index_close(build.index, index_lock(shared));
+	table_close(build.heap, heap_lock(shared));
 }
 
 /* ---- the leader ---- */
 
 static void
-estimate(ParallelContext *context, const OmendbBuild *build)
+estimate(ParallelContext *context, const OmendbBuild *build, Snapshot snapshot)
 {
 	shm_toc_estimator *e = &context->estimator;
 
 	shm_toc_estimate_chunk(e, sizeof(SharedBuild));
-	shm_toc_estimate_chunk(e, table_parallelscan_estimate(build->heap, SnapshotAny));
+	shm_toc_estimate_chunk(e, table_parallelscan_estimate(build->heap, snapshot));
 	shm_toc_estimate_chunk(e, build->meta.input_dim * sizeof(float));
 	shm_toc_estimate_chunk(e, omendb_build_control_size());
 	shm_toc_estimate_chunk(e, mul_size(sizeof(WalUsage), context->nworkers));
@@ -221,6 +238,7 @@ store_shared(ParallelContext *context, OmendbBuild *build)
 	memset(shared, 0, sizeof(*shared));
 	shared->heap = RelationGetRelid(build->heap);
 	shared->index = RelationGetRelid(build->index);
+	shared->concurrent = build->info->ii_Concurrent;
 	shared->tuples_expected = build->tuples_expected;
 	shared->meta = build->meta;
 	BarrierInit(&shared->barrier, 0);
@@ -239,13 +257,14 @@ store_shared(ParallelContext *context, OmendbBuild *build)
 }
 
 static ParallelTableScanDesc
-store_scan(ParallelContext *context, OmendbBuild *build, OmendbParallelBuild *parallel)
+store_scan(ParallelContext *context, OmendbBuild *build, OmendbParallelBuild *parallel,
+		   Snapshot snapshot)
 {
 	shm_toc *toc = context->toc;
 	ParallelTableScanDesc scan = (ParallelTableScanDesc) shm_toc_allocate(
-		toc, table_parallelscan_estimate(build->heap, SnapshotAny));
+		toc, table_parallelscan_estimate(build->heap, snapshot));
 
-	table_parallelscan_initialize(build->heap, scan, SnapshotAny);
+	table_parallelscan_initialize(build->heap, scan, snapshot);
 	shm_toc_insert(toc, KEY_SCAN, scan);
 	parallel->wal_usage =
 		(WalUsage *) shm_toc_allocate(toc, mul_size(sizeof(WalUsage), context->nworkers));
@@ -279,6 +298,13 @@ wait_for_workers(OmendbBuild *build, ParallelContext *context)
 	}
 }
 
+static void
+release_snapshot(Snapshot snapshot)
+{
+	if (IsMVCCSnapshot(snapshot))
+		UnregisterSnapshot(snapshot);
+}
+
 OmendbParallelBuild *
 omendb_parallel_build(OmendbBuild *build, int workers)
 {
@@ -286,21 +312,27 @@ omendb_parallel_build(OmendbBuild *build, int workers)
 	ParallelContext *context;
 	SharedBuild *shared;
 	ParallelTableScanDesc scan;
+	Snapshot snapshot = SnapshotAny;
 
 	EnterParallelMode();
 	context = CreateParallelContext("omendb", "omendb_parallel_build_main", workers);
 	parallel->context = context;
-	estimate(context, build);
+	/* Rows come and go during a concurrent build: only a snapshot holds still. */
+	if (build->info->ii_Concurrent)
+		snapshot = RegisterSnapshot(GetTransactionSnapshot());
+	parallel->snapshot = snapshot;
+	estimate(context, build, snapshot);
 	InitializeParallelDSM(context);
 	if (context->seg == NULL)
 	{
 		/* No slot for a segment: the caller builds alone. */
+		release_snapshot(snapshot);
 		DestroyParallelContext(context);
 		ExitParallelMode();
 		return NULL;
 	}
 	shared = store_shared(context, build);
-	scan = store_scan(context, build, parallel);
+	scan = store_scan(context, build, parallel, snapshot);
 	build->area = omendb_area_create(&shared->area, false);
 	build->barrier = &shared->barrier;
 	parallel->shared = shared;
@@ -325,6 +357,7 @@ void
 omendb_parallel_build_end(OmendbParallelBuild *parallel)
 {
 	omendb_area_detach(parallel->area);
+	release_snapshot(parallel->snapshot);
 	DestroyParallelContext(parallel->context);
 	ExitParallelMode();
 	pfree(parallel);

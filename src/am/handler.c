@@ -53,7 +53,7 @@ aminsert_slot(Relation index, Datum *values, bool *isnull, ItemPointer heap_tid,
 			  IndexUniqueCheck check_unique, IndexInfo *info)
 #endif
 {
-	return omendb_aminsert(index, values, isnull);
+	return omendb_aminsert(index, values, isnull, heap_tid, info);
 }
 
 /* What the planner and the DDL commands may ask of an index. */

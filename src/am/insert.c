@@ -1,59 +1,63 @@
 /*
- * insert.c - rows that arrive after the build.
- *
- * Not possible yet. An error is the only honest answer: a row the index does
- * not know would silently be missing from every search.
+ * insert.c - rows that arrive after the build. The work is in store/insert.cpp.
  */
 #include "postgres.h"
 
 #include "nodes/execnodes.h"
+#include "utils/memutils.h"
 #include "utils/rel.h"
 
 #include "am/am.h"
 #include "am/opclass.h"
 #include "pg/compat.h"
+#include "store/insert.h"
 
-/* Whether the index keeps no entry for this value: a zero vector has no direction. */
-static bool
-needs_no_entry(Relation index, Datum value)
+/* What the rows of one statement have in common: in ii_AmCache. */
+typedef struct InsertCache
 {
-	const OmendbOpclass *opclass = omendb_opclass(index);
-	const float *elements;
+	const OmendbOpclass *opclass;
+	OmendbInsert *insert;
 	float *buffer;
-	int dim;
+	MemoryContext row_context;
+} InsertCache;
 
-	if (opclass->metric != OMENDB_METRIC_COSINE)
-		return false;
-	value = PointerGetDatum(PG_DETOAST_DATUM(value));
-	dim = opclass->dim(value);
-	buffer = (float *) palloc(sizeof(float) * dim);
-	elements = opclass->elements(value, buffer);
-	for (int i = 0; i < dim; i++)
-	{
-		if (elements[i] != 0)
-			return false;
-	}
-	return true;
+static InsertCache *
+get_cache(Relation index, IndexInfo *info)
+{
+	InsertCache *cache = (InsertCache *) info->ii_AmCache;
+	MemoryContext caller;
+
+	if (cache != NULL)
+		return cache;
+	caller = MemoryContextSwitchTo(info->ii_Context);
+	cache = (InsertCache *) palloc0(sizeof(InsertCache));
+	cache->opclass = omendb_opclass(index);
+	cache->insert = omendb_insert_create(index);
+	cache->buffer = (float *) palloc(sizeof(float) * omendb_insert_dimensions(cache->insert));
+	cache->row_context =
+		AllocSetContextCreate(CurrentMemoryContext, "omen_hnsw row", ALLOCSET_DEFAULT_SIZES);
+	info->ii_AmCache = cache;
+	MemoryContextSwitchTo(caller);
+	return cache;
 }
 
+/* Whether the value is NULL is all that is known without the index. Never unique: false. */
 bool
-omendb_aminsert(Relation index, Datum *values, bool *isnull)
+omendb_aminsert(Relation index, Datum *values, bool *isnull, ItemPointer tid, IndexInfo *info)
 {
-	if (isnull[0] || needs_no_entry(index, values[0]))
-		return false;
-	ereport(ERROR, errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-			errmsg("inserting into an omen_hnsw index is not supported yet"),
-			errdetail("Index \"%s\" holds the rows its table had when it was created.",
-					  RelationGetRelationName(index)),
-			errhint("Drop the index, change the table, and create the index again."));
-	return false;
-}
+	InsertCache *cache;
+	MemoryContext caller;
+	const float *elements;
+	uint32 hash;
 
-void
-omendb_refuse_concurrent(const IndexInfo *info)
-{
-	if (info->ii_Concurrent)
-		ereport(ERROR, errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				errmsg("building an omen_hnsw index concurrently is not supported yet"),
-				errhint("Build it without CONCURRENTLY."));
+	if (isnull[0])
+		return false;
+	cache = get_cache(index, info);
+	caller = MemoryContextSwitchTo(cache->row_context);
+	elements = omendb_read_value(cache->opclass, values[0], omendb_insert_dimensions(cache->insert),
+								 cache->buffer, &hash);
+	(void) omendb_insert_row(cache->insert, index, elements, hash, tid);
+	MemoryContextSwitchTo(caller);
+	MemoryContextReset(cache->row_context);
+	return false;
 }

@@ -4,6 +4,7 @@
 #include "postgres.h"
 
 #include "access/genam.h"
+#include "common/hashfn.h"
 #include "fmgr.h"
 
 #include "am/am.h"
@@ -26,6 +27,23 @@ omendb_opclass(Relation index)
 
 	return (const OmendbOpclass *) DatumGetPointer(
 		FunctionCall1Coll(support, InvalidOid, PointerGetDatum(NULL)));
+}
+
+const float *
+omendb_read_value(const OmendbOpclass *opclass, Datum value, int dimensions, float *buffer,
+				  uint32 *hash)
+{
+	const float *elements;
+	int dim;
+
+	value = PointerGetDatum(PG_DETOAST_DATUM(value));
+	dim = opclass->dim(value);
+	if (dim != dimensions)
+		ereport(ERROR, errcode(ERRCODE_DATA_EXCEPTION),
+				errmsg("expected %d dimensions, not %d", dimensions, dim));
+	elements = opclass->elements(value, buffer);
+	*hash = hash_bytes((const unsigned char *) elements, dim * (int) sizeof(float));
+	return elements;
 }
 
 static int

@@ -33,4 +33,11 @@ typedef struct OmendbOpclass
 
 extern const OmendbOpclass *omendb_opclass(Relation index);
 
+/*
+ * A value of the indexed column, not NULL: detoasted in the current memory context;
+ * its elements, which must be `dimensions`, and a hash of them. buffer: as elements().
+ */
+extern const float *omendb_read_value(const OmendbOpclass *opclass, Datum value, int dimensions,
+									  float *buffer, uint32 *hash);
+
 #endif

@@ -17,123 +17,10 @@
 #ifndef OMENDB_GRAPH_INSERT_INL_HPP
 #define OMENDB_GRAPH_INSERT_INL_HPP
 
-#include "base/bits.hpp"
-#include "graph/select-inl.hpp"
+#include "graph/link-inl.hpp"
 
 namespace omendb::graph
 {
-
-/* How many links a list keeps when it is pruned: 26 of 32. */
-inline uint32_t
-pruned_links(uint32_t max_links)
-{
-	uint32_t n = max_links * 13 / 16;
-	return n > 0 ? n : 1;
-}
-
-/* At most half of a list is protected; the next candidate adopts. */
-inline uint32_t
-max_protected(uint32_t max_links)
-{
-	return max_links / 2;
-}
-
-/* Occupied lanes and protected lanes of a list. */
-struct ListState
-{
-	uint32_t free_lane; /* kNoLane: full */
-	uint32_t used;
-	uint32_t protected_count;
-};
-
-inline ListState
-list_state(const Shape &shape, const uint8_t *record)
-{
-	const uint32_t *links = neighbours(shape, record);
-	const uint32_t *mask = protected_mask(shape, record);
-	ListState state = {kNoLane, 0, 0};
-
-	for (uint32_t lane = 0; lane < shape.max_links; lane++)
-	{
-		if (links[lane] != kNoAddress)
-			state.used++;
-		else if (state.free_lane == kNoLane)
-			state.free_lane = lane;
-	}
-	for (uint32_t block = 0; block < shape.blocks; block++)
-		state.protected_count += popcount32(mask[block]);
-	return state;
-}
-
-inline void
-set_bit(uint32_t *mask, uint32_t lane, bool on)
-{
-	uint32_t bit = 1u << (lane % OMENDB_LANES);
-
-	if (on)
-		mask[lane / OMENDB_LANES] |= bit;
-	else
-		mask[lane / OMENDB_LANES] &= ~bit;
-}
-
-inline bool
-get_bit(const uint32_t *mask, uint32_t lane)
-{
-	return (mask[lane / OMENDB_LANES] >> (lane % OMENDB_LANES) & 1) != 0;
-}
-
-/* What a link is, on its way into a list. */
-struct Link
-{
-	Address address;
-	float distance; /* owner to neighbour */
-	const uint8_t *record;
-	bool keep;    /* as a protected link */
-	bool diverse; /* picked by the occlusion rule */
-};
-
-inline void
-put_link(const quant::Space &space, const Shape &shape, uint8_t *record, uint32_t lane,
-		 const Link &link, const quant::LaneCode &code)
-{
-	__atomic_store_n(&neighbours(shape, record)[lane], link.address, __ATOMIC_RELEASE);
-	quant::write_lane(space, code_block(shape, record, lane / OMENDB_LANES), lane % OMENDB_LANES,
-					  code);
-	set_bit(protected_mask(shape, record), lane, link.keep);
-	set_bit(diverse_mask(shape, record), lane, link.diverse);
-}
-
-inline void
-drop_link(const quant::Space &space, const Shape &shape, uint8_t *record, uint32_t lane)
-{
-	quant::clear_lane(space, code_block(shape, record, lane / OMENDB_LANES), lane % OMENDB_LANES);
-	__atomic_store_n(&neighbours(shape, record)[lane], kNoAddress, __ATOMIC_RELEASE);
-	set_bit(protected_mask(shape, record), lane, false);
-	set_bit(diverse_mask(shape, record), lane, false);
-}
-
-/* A record with its vector and no neighbours. */
-inline void
-init_record(const quant::Space &space, const Shape &shape, uint8_t *record, uint32_t level,
-			Address down, const quant::StoredMeta &meta, const uint8_t *vector)
-{
-	RecordHeader *h = header(record);
-
-	memset(h, 0, sizeof(*h));
-	h->level = (uint8_t) level;
-	h->flags = kFlagUniform;
-	h->down = down;
-	h->overflow = kNoAddress;
-	h->scale = meta.scale;
-	h->self_dot = meta.self_dot;
-	h->residual = meta.residual;
-	memset(protected_mask(shape, record), 0, 2 * 4 * shape.blocks);
-	memcpy(vector_of(shape, record), vector, quant::stored_bytes(shape.storage, shape.dim));
-	memset(neighbours(shape, record), 0xFF, 4 * OMENDB_LANES * shape.blocks);
-	for (uint32_t block = 0; block < shape.blocks; block++)
-		quant::clear_block(space, code_block(shape, record, block));
-	h->state = (uint8_t) State::Live;
-}
 
 /* Everything one inserting process reuses from row to row. */
 struct InsertMemory
@@ -252,24 +139,11 @@ private:
 	OmendbStatus
 	find_neighbours(EntryPoint entry, uint32_t level, uint32_t lowest)
 	{
-		Array<Candidate> *starts = &m_->starts;
-
-		for (uint32_t l = 0; l <= level; l++)
-			m_->found[l].size = 0;
-		if (entry.address == kNoAddress)
-			return OMENDB_OK;
-		uint32_t first = level < entry.level ? level : entry.level;
-		OmendbStatus status =
-			descend(*store_, m_->pool, query_, entry, first, starts, &m_->scratch);
-		for (uint32_t l = first; status == OMENDB_OK; l--)
-		{
-			status = search_level(*store_, m_->pool, query_, l, ef_, starts, &m_->found[l]);
-			if (status != OMENDB_OK || l == lowest)
-				break;
-			if (!step_down(m_->found[l], starts))
-				return OMENDB_NO_MEMORY;
-		}
-		return status;
+		SearchMemory memory = {&m_->pool, &m_->starts, &m_->scratch};
+		return search_levels(
+			*store_, query_, Levels{entry, level, lowest}, memory, m_->found,
+			[this](uint32_t l, const Array<Candidate> *starts)
+			{ return search_level(*store_, m_->pool, query_, l, ef_, starts, &m_->found[l]); });
 	}
 
 	/* Step 2: a node with the same bytes takes the TID. */
@@ -351,7 +225,6 @@ private:
 		const quant::Space &space = store_->space();
 		const Shape &shape = store_->shape();
 		uint8_t *record = store_->new_record(address);
-		uint32_t lane = 0;
 
 		init_record(space, shape, record, level, down, meta_, m_->stored);
 		if (level == 0)
@@ -361,17 +234,7 @@ private:
 			h->tids[0] = row_.tid;
 			h->tid_count = 1;
 		}
-		for (size_t i = 0; i < options; i++)
-		{
-			const Option &option = m_->options[i];
-			if (option.pick == Pick::None)
-				continue;
-			quant::load_vector(space, option.vector, option.scale, m_->other);
-			quant::encode_lane(space, m_->other, m_->own, &m_->code);
-			Link link{option.address, option.distance, nullptr, false,
-					  option.pick == Pick::Diverse};
-			put_link(space, shape, record, lane++, link, m_->code);
-		}
+		fill_list(space, shape, record, m_->own, m_->options.data, options);
 	}
 
 	/* Step 4: the nearest node with room for a protected link; the first node is the root. */
@@ -488,7 +351,7 @@ private:
 
 		if (link.keep && state.protected_count >= max_protected(shape.max_links))
 			return false;
-		if (!link.keep && has_link(record, link.address))
+		if (!link.keep && find_lane(shape, record, link.address) != kNoLane)
 			return true;
 		if (state.free_lane != kNoLane)
 		{
@@ -496,19 +359,6 @@ private:
 			return true;
 		}
 		return prune(record, link);
-	}
-
-	bool
-	has_link(const uint8_t *record, Address address)
-	{
-		const uint32_t *links = neighbours(store_->shape(), record);
-
-		for (uint32_t lane = 0; lane < store_->shape().max_links; lane++)
-		{
-			if (links[lane] == address)
-				return true;
-		}
-		return false;
 	}
 
 	/* Select anew among a full list and one newcomer. */

@@ -88,12 +88,12 @@ expand(Store &store, Pool &pool, const quant::Query &query, uint32_t level, Addr
 	return ok && !visitor.failed() ? OMENDB_OK : OMENDB_NO_MEMORY;
 }
 
-/* Expand until the window is settled. */
+/* Expand until the window is settled, or the visitor has what it wants: visitor.done(). */
 template <typename Store, typename Visitor>
 OmendbStatus
 run_search(Store &store, Pool &pool, const quant::Query &query, uint32_t level, Visitor &visitor)
 {
-	while (pool.has_next())
+	while (!visitor.done() && pool.has_next())
 	{
 		OmendbStatus status = expand(store, pool, query, level, pool.pop(), visitor);
 		if (status != OMENDB_OK)
@@ -130,22 +130,27 @@ struct CollectVisitor
 	{
 		return out_of_memory;
 	}
+
+	bool
+	done() const
+	{
+		return false;
+	}
 };
 
-inline bool
-nearer(const Candidate &a, const Candidate &b)
+/* Order of expanded nodes: Candidates, or whatever else has a distance and an address. */
+template <typename Node>
+bool
+nearer(const Node &a, const Node &b)
 {
 	return a.distance != b.distance ? a.distance < b.distance : a.address < b.address;
 }
 
-/*
- * Search one level from the given starts with a window of `width`; every
- * expanded node goes to out, nearest first. Starts are addresses on `level`.
- */
-template <typename Store>
+/* Search one level from the given starts, addresses on it, with a window of `width`. */
+template <typename Store, typename Visitor>
 OmendbStatus
-search_level(Store &store, Pool &pool, const quant::Query &query, uint32_t level, size_t width,
-			 Array<Candidate> *starts, Array<Candidate> *out)
+visit_level(Store &store, Pool &pool, const quant::Query &query, uint32_t level, size_t width,
+			const Array<Candidate> *starts, Visitor &visitor)
 {
 	if (!pool.start(width, false))
 		return OMENDB_NO_MEMORY;
@@ -154,17 +159,27 @@ search_level(Store &store, Pool &pool, const quant::Query &query, uint32_t level
 		if (!pool.offer((*starts)[i].address, (*starts)[i].distance, 1e-30f))
 			return OMENDB_NO_MEMORY;
 	}
+	return run_search(store, pool, query, level, visitor);
+}
+
+/* The same; every expanded node goes to out, nearest first. */
+template <typename Store>
+OmendbStatus
+search_level(Store &store, Pool &pool, const quant::Query &query, uint32_t level, size_t width,
+			 const Array<Candidate> *starts, Array<Candidate> *out)
+{
 	out->size = 0;
 	CollectVisitor<Store> visitor{&store, out, false};
-	OmendbStatus status = run_search(store, pool, query, level, visitor);
+	OmendbStatus status = visit_level(store, pool, query, level, width, starts, visitor);
 	if (status == OMENDB_OK)
-		std::sort(out->data, out->data + out->size, nearer);
+		std::sort(out->data, out->data + out->size, nearer<Candidate>);
 	return status;
 }
 
 /* Replace starts by the nearest of found, one level down. */
-inline bool
-step_down(const Array<Candidate> &found, Array<Candidate> *starts)
+template <typename Node>
+bool
+step_down(const Array<Node> &found, Array<Candidate> *starts)
 {
 	starts->size = 0;
 	for (size_t i = 0; i < found.size && starts->size < kDescentWidth; i++)
@@ -201,6 +216,49 @@ descend(Store &store, Pool &pool, const quant::Query &query, EntryPoint entry, u
 			return OMENDB_NO_MEMORY;
 	}
 	return OMENDB_OK;
+}
+
+/* Where the search of an insertion begins, and the levels it is for. */
+struct Levels
+{
+	EntryPoint entry;
+	uint32_t highest; /* of the new node */
+	uint32_t lowest;
+};
+
+/* What it works with. */
+struct SearchMemory
+{
+	Pool *pool;
+	Array<Candidate> *starts;
+	Array<Candidate> *scratch;
+};
+
+/*
+ * The search of an insertion (HNSW, algorithm 1): from the entry point down to the
+ * node's levels. On each of them collect(l, starts) searches level l and puts into
+ * found[l] what it met, nearest first.
+ */
+template <typename Store, typename Node, typename Collect>
+OmendbStatus
+search_levels(Store &store, const quant::Query &query, const Levels &levels, const SearchMemory &m,
+			  Array<Node> *found, Collect collect)
+{
+	for (uint32_t l = 0; l <= levels.highest; l++)
+		found[l].size = 0;
+	if (levels.entry.address == kNoAddress)
+		return OMENDB_OK;
+	uint32_t first = std::min(levels.highest, levels.entry.level);
+	OmendbStatus status = descend(store, *m.pool, query, levels.entry, first, m.starts, m.scratch);
+	for (uint32_t l = first; status == OMENDB_OK; l--)
+	{
+		status = collect(l, m.starts);
+		if (status != OMENDB_OK || l <= levels.lowest)
+			break;
+		if (!step_down(found[l], m.starts))
+			return OMENDB_NO_MEMORY;
+	}
+	return status;
 }
 
 } // namespace omendb::graph

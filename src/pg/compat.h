@@ -150,4 +150,13 @@
 #define omendb_smgr(relation) RelationGetSmgr(relation)
 #endif
 
+/* 16: growing a relation has its own function, which takes the lock. */
+#if PG_VERSION_NUM < 160000
+#define omendb_extend_locks(relation)  (!RELATION_IS_LOCAL(relation))
+#define omendb_extend_buffer(relation) ReadBuffer(relation, P_NEW)
+#else
+#define omendb_extend_locks(relation)  false
+#define omendb_extend_buffer(relation) ExtendBufferedRel(BMR_REL(relation), MAIN_FORKNUM, NULL, 0)
+#endif
+
 #endif

@@ -1,10 +1,11 @@
 /*
- * page_store.hpp - the graph in shared buffers, for reading.
+ * page_store.hpp - the graph in shared buffers.
  *
- * One page is pinned at a time, and share-locked from begin_read() to end_read();
+ * Reading: one page is pinned at a time, and share-locked from begin_read() to end_read();
  * lines of the next candidates are fetched meanwhile, without a pin. It is
  * dropped by release(), before control returns to the executor. An ereport in
- * between leaves pin and lock to PostgreSQL.
+ * between leaves pin and lock to PostgreSQL. Who writes pins pages of its own
+ * (pin_page()) and finds records in them by record_on().
  */
 #ifndef OMENDB_STORE_PAGE_STORE_HPP
 #define OMENDB_STORE_PAGE_STORE_HPP
@@ -114,7 +115,7 @@ public:
 		if (!pin(a))
 			return nullptr;
 		LockBuffer(current_.buffer, BUFFER_LOCK_SHARE);
-		const uint8_t *record = locate(a);
+		const uint8_t *record = record_on(BufferGetPage(current_.buffer), a);
 		if (record == nullptr)
 			LockBuffer(current_.buffer, BUFFER_LOCK_UNLOCK);
 		return record;
@@ -156,7 +157,7 @@ public:
 			return;
 		const char *page = (const char *) BufferGetBlock(buffer);
 		const char *p = page + OMENDB_PAGE_HEADER + graph::address_slot(a) * shape_->slot_bytes;
-		/* In order of use: pin and lock, what locate() checks, the record. */
+		/* In order of use: pin and lock, what record_on() checks, the record. */
 		__builtin_prefetch(GetBufferDescriptor(buffer - 1), 1);
 		__builtin_prefetch(page);
 		__builtin_prefetch(page + OMENDB_PAGE_SIZE - sizeof(OmendbPageSpecial));
@@ -202,12 +203,60 @@ public:
 	recount()
 	{
 		blocks_ = RelationGetNumberOfBlocks(index_);
+		recent_->attach(blocks_);
 	}
 
+	/* How many blocks the index had when last asked. */
 	BlockNumber
 	blocks() const
 	{
 		return blocks_;
+	}
+
+	/* Whether there is such a block. The relation may have grown. */
+	bool
+	exists(BlockNumber block)
+	{
+		if (block < blocks_)
+			return true;
+		if (block == graph::address_block(graph::kNoAddress))
+			return false;
+		recount();
+		return block < blocks_;
+	}
+
+	/* Pin a block that exists; the caller's to release. */
+	Buffer
+	pin_page(BlockNumber block)
+	{
+		return read(block);
+	}
+
+	/*
+	 * The record at an address of a locked page, or NULL when none can be there: a
+	 * page never written or of another kind, no such slot. ERROR when the page is
+	 * damaged.
+	 */
+	uint8_t *
+	record_on(Page page, graph::Address a) const
+	{
+		uint32_t slot = graph::address_slot(a);
+
+		if (PageIsNew(page))
+			return nullptr;
+		const char *problem = omendb_page_problem(page, 0);
+		if (problem != nullptr)
+			omendb_page_damaged(index_, graph::address_block(a), problem);
+		const OmendbPageSpecial *special = (const OmendbPageSpecial *) PageGetSpecialPointer(page);
+		if (special->kind != OMENDB_PAGE_GRAPH || slot >= special->slots)
+			return nullptr;
+		if (special->slots > shape_->slots)
+			omendb_page_damaged(index_, graph::address_block(a), "too many slots");
+		uint8_t *record = (uint8_t *) page + OMENDB_PAGE_HEADER + slot * shape_->slot_bytes;
+		const graph::RecordHeader *h = graph::header(record);
+		if (h->level > OMENDB_MAX_LEVEL || h->tid_count > graph::kInlineTids)
+			omendb_page_damaged(index_, graph::address_block(a), "record header out of range");
+		return record;
 	}
 
 private:
@@ -235,18 +284,6 @@ private:
 		if (BufferIsValid(pinned->buffer))
 			ReleaseBuffer(pinned->buffer);
 		*pinned = Pinned{InvalidBlockNumber, InvalidBuffer};
-	}
-
-	/* The relation may have grown. */
-	bool
-	exists(BlockNumber block)
-	{
-		if (block < blocks_)
-			return true;
-		if (block == graph::address_block(graph::kNoAddress))
-			return false;
-		recount();
-		return block < blocks_;
 	}
 
 	/* Make current_ the page of a. */
@@ -282,31 +319,6 @@ private:
 		buffer = ReadBuffer(index_, block);
 		hint = buffer;
 		return buffer;
-	}
-
-	/* The record on the locked current page. */
-	const uint8_t *
-	locate(graph::Address a)
-	{
-		Page page = BufferGetPage(current_.buffer);
-		uint32_t slot = graph::address_slot(a);
-
-		if (PageIsNew(page))
-			return nullptr;
-		const char *problem = omendb_page_problem(page, 0);
-		if (problem != nullptr)
-			omendb_page_damaged(index_, current_.block, problem);
-		const OmendbPageSpecial *special = (const OmendbPageSpecial *) PageGetSpecialPointer(page);
-		if (special->kind != OMENDB_PAGE_GRAPH || slot >= special->slots)
-			return nullptr;
-		if (special->slots > shape_->slots)
-			omendb_page_damaged(index_, current_.block, "too many slots");
-		const uint8_t *record =
-			(const uint8_t *) page + OMENDB_PAGE_HEADER + slot * shape_->slot_bytes;
-		const graph::RecordHeader *h = graph::header(record);
-		if (h->level > OMENDB_MAX_LEVEL || h->tid_count > graph::kInlineTids)
-			omendb_page_damaged(index_, current_.block, "record header out of range");
-		return record;
 	}
 
 	Relation index_;

@@ -13,6 +13,7 @@
 #include "port/pg_crc32c.h"
 #include "storage/bufmgr.h"
 #include "storage/bufpage.h"
+#include "storage/lmgr.h"
 #include "utils/rel.h"
 
 #include "base/limits.h"
@@ -112,6 +113,19 @@ omendb_read_page(Relation index, BlockNumber block, uint16_t kind, int lockmode)
 	/* Lock and pin are released by the transaction's end. */
 	if (unlikely(problem != NULL))
 		omendb_page_damaged(index, block, problem);
+	return buffer;
+}
+
+Buffer
+omendb_extend(Relation index)
+{
+	Buffer buffer;
+
+	if (omendb_extend_locks(index))
+		LockRelationForExtension(index, ExclusiveLock);
+	buffer = omendb_extend_buffer(index);
+	if (omendb_extend_locks(index))
+		UnlockRelationForExtension(index, ExclusiveLock);
 	return buffer;
 }
 

@@ -42,6 +42,12 @@ extern "C"
 	 */
 	extern Buffer omendb_read_page(Relation index, BlockNumber block, uint16_t kind, int lockmode);
 
+	/*
+	 * One page more, of zeros: pinned, not locked. It is everybody's: whoever locks
+	 * it first may initialise it, and so can the next one if we fail.
+	 */
+	extern Buffer omendb_extend(Relation index);
+
 	/* Initialise an image: header, special space, pd_lower covering `used` bytes. */
 	extern void omendb_init_page(Page page, uint16_t kind, uint16_t slots, Size used);
 

@@ -1,0 +1,554 @@
+/*
+ * insert.cpp - one row into the graph on pages: src/README, "INSERT".
+ *
+ * The search keeps a copy of every node it expands, so that choosing neighbours
+ * reads no page again. Then each neighbour's page is locked once, for the link
+ * back, and decides from its own bytes (graph/link-inl.hpp).
+ */
+#include "store/insert_state.hpp"
+
+extern "C"
+{
+#include "utils/memutils.h"
+}
+
+#include "store/constants.hpp"
+#include "store/shape.hpp"
+
+namespace omendb::store
+{
+
+namespace
+{
+
+/* Searches of one row that ended at an equal node which was another one when it was locked. */
+constexpr uint32_t kJoinAttempts = 4;
+/* Searches of one row that led nowhere: only what is damaged does that for long. */
+constexpr uint32_t kAttempts = 100;
+
+/* Hints of this backend, for all insertions. */
+RecentBuffers recent_buffers;
+
+/* Copies what is expanded; on level 0 a node of equal bytes ends the search. */
+struct CopyVisitor
+{
+	OmendbInsert *s;
+	Array<Copy> *out;
+	bool join;
+
+	float
+	distance(const quant::Query &query, const uint8_t *record)
+	{
+		return s->store.search_distance(query, record);
+	}
+
+	bool
+	visit(Address address, const uint8_t *record, float distance)
+	{
+		const RecordHeader *h = graph::header(record);
+		size_t bytes = quant::stored_bytes(s->shape.storage, s->shape.dim);
+		const uint8_t *vector = graph::vector_of(s->shape, record);
+		uint32_t protected_count = 0;
+
+		for (uint32_t block = 0; block < s->shape.blocks; block++)
+			protected_count += popcount32(graph::protected_mask(s->shape, record)[block]);
+		Copy copy = {distance,      address,     h->down,
+					 h->scale,      h->self_dot, (uint32_t) (s->vectors.size / bytes),
+					 h->generation, h->state,    (uint8_t) protected_count};
+		(void) s->vectors.reserve(s->vectors.size + bytes);
+		memcpy(s->vectors.data + s->vectors.size, vector, bytes);
+		s->vectors.size += bytes;
+		(void) out->push(copy);
+		if (join && h->state == (uint8_t) State::Live && h->scale == s->row_meta.scale &&
+			h->self_dot == s->row_meta.self_dot && memcmp(vector, s->stored, bytes) == 0)
+		{
+			s->equal = copy;
+			s->joinable = true;
+		}
+		return h->state == (uint8_t) State::Live;
+	}
+
+	/* Memory is palloc'd: it raises an error instead. */
+	bool
+	failed() const
+	{
+		return false;
+	}
+
+	bool
+	done() const
+	{
+		return s->joinable;
+	}
+};
+
+/* Level by level; nearest first. */
+OmendbStatus
+collect(OmendbInsert *s, uint32_t level, const Array<graph::Candidate> *starts)
+{
+	Array<Copy> *out = &s->found[level];
+	CopyVisitor visitor = {s, out, level == 0 && s->join_allowed};
+
+	out->size = 0;
+	(void) graph::visit_level(s->store, s->pool, s->query, level, s->meta.ef_construction, starts,
+							  visitor);
+	std::sort(out->data, out->data + out->size, graph::nearer<Copy>);
+	return OMENDB_OK;
+}
+
+void
+count_live(OmendbInsert *s)
+{
+	s->live = 0;
+	for (size_t i = 0; i < s->found[0].size; i++)
+		s->live += s->found[0][i].state == (uint8_t) State::Live;
+}
+
+/* From the entry point, on levels `level` to `lowest`. */
+void
+search(OmendbInsert *s, uint32_t level, uint32_t lowest)
+{
+	graph::EntryPoint entry = {s->meta.entry, s->meta.entry_level};
+
+	s->joinable = false;
+	s->vectors.size = 0;
+	graph::SearchMemory memory = {&s->pool, &s->starts, &s->scratch};
+	(void) graph::search_levels(
+		s->store, s->query, graph::Levels{entry, level, lowest}, memory, s->found,
+		[s](uint32_t l, const Array<graph::Candidate> *starts) { return collect(s, l, starts); });
+	s->store.release();
+	count_live(s);
+}
+
+/* Where no way leads down from the entry point: level 0 from the root. */
+void
+search_from_root(OmendbInsert *s)
+{
+	s->starts.size = 0;
+	(void) s->starts.push(graph::Candidate{0, s->meta.root, kNoAddress});
+	s->joinable = false;
+	(void) collect(s, 0, &s->starts);
+	s->store.release();
+	count_live(s);
+}
+
+/* Entry point and root as they are now; all else of the meta page never changes. */
+void
+read_entry(OmendbInsert *s)
+{
+	Buffer buffer = s->store.pin_page(OMENDB_META_BLOCK);
+	OmendbMetaPage now;
+
+	LockBuffer(buffer, BUFFER_LOCK_SHARE);
+	const char *problem = omendb_page_problem(BufferGetPage(buffer), OMENDB_PAGE_META);
+	if (problem != nullptr)
+		omendb_page_damaged(s->index, OMENDB_META_BLOCK, problem);
+	memcpy(&now, PageGetContents(BufferGetPage(buffer)), sizeof(now));
+	UnlockReleaseBuffer(buffer);
+	if (memcmp(&now, &s->meta, offsetof(OmendbMetaPage, entry)) != 0)
+		omendb_page_damaged(s->index, OMENDB_META_BLOCK, "parameters have changed");
+	if (now.entry_level > OMENDB_MAX_LEVEL || (now.entry == kNoAddress) != (now.root == kNoAddress))
+		omendb_page_damaged(s->index, OMENDB_META_BLOCK, "entry point is out of range");
+	s->meta.entry = now.entry;
+	s->meta.entry_level = now.entry_level;
+	s->meta.root = now.root;
+}
+
+/* ---- the record of one level ---- */
+
+const uint8_t *
+vector_of_copy(const OmendbInsert *s, const Copy &copy)
+{
+	return s->vectors.data +
+		   (size_t) copy.vector * quant::stored_bytes(s->shape.storage, s->shape.dim);
+}
+
+/* The neighbours among what the search of that level found alive. */
+void
+select(OmendbInsert *s, uint32_t level)
+{
+	const Array<Copy> &found = s->found[level];
+	size_t n = 0;
+
+	s->neighbours.size = 0;
+	(void) s->options.reserve(found.size);
+	for (size_t i = 0; i < found.size && n < s->meta.ef_construction; i++)
+	{
+		const Copy &copy = found[i];
+		if (copy.state != (uint8_t) State::Live)
+			continue;
+		s->options[n++] = graph::Option{copy.distance, copy.address,  vector_of_copy(s, copy),
+										copy.scale,    copy.self_dot, graph::kNoLane,
+										false,         false,         graph::Pick::None};
+		(void) s->neighbours.push(
+			Neighbour{copy.address, copy.distance, copy.generation, true, false});
+	}
+	s->options.size = n;
+	graph::select_neighbours(s->space, s->shape, s->options.data, n,
+							 graph::pruned_links(s->shape.max_links));
+	size_t kept = 0;
+	for (size_t i = 0; i < n; i++)
+	{
+		if (s->options[i].pick != graph::Pick::None)
+			s->neighbours[kept++] = s->neighbours[i];
+	}
+	s->neighbours.size = kept;
+}
+
+void
+compose(OmendbInsert *s, uint32_t level, Address down)
+{
+	graph::init_record(s->space, s->shape, s->record, level, down, s->row_meta, s->stored);
+	if (level == 0)
+	{
+		RecordHeader *h = graph::header(s->record);
+		h->hash = s->row.hash;
+		h->tids[0] = s->row.tid;
+		h->tid_count = 1;
+	}
+	graph::fill_list(s->space, s->shape, s->record, s->own, s->options.data, s->options.size);
+}
+
+/* ---- links back ---- */
+
+/* One neighbour, whose page is locked: its change goes into changes[0]. */
+void
+link_neighbour(OmendbInsert *s, Page page, Neighbour *neighbour, uint32_t level)
+{
+	const uint8_t *record = s->store.record_on(page, neighbour->address);
+	const RecordHeader *h = graph::header(record);
+
+	if (record == nullptr || h->state != (uint8_t) State::Live || h->level != level ||
+		h->generation != neighbour->generation)
+	{
+		neighbour->gone = true;
+		return;
+	}
+	if (!neighbour->back)
+		return;
+	graph::Newcomer newcomer = {s->address, s->own, &s->query};
+	memcpy(s->other, record, s->shape.slot_bytes);
+	if (graph::enter_by_codes(s->space, s->shape, s->other, newcomer, neighbour->distance, false,
+							  &s->link))
+		omendb_change_compare(&s->changes[0], record_offset(s, neighbour->address), s->other,
+							  s->shape.slot_bytes);
+}
+
+/* Lanes of the new record to nodes that were gone already. */
+void
+drop_gone(OmendbInsert *s)
+{
+	uint8_t *record;
+	Buffer buffer = lock_record(s, s->address, BUFFER_LOCK_EXCLUSIVE, &record);
+
+	if (record == nullptr)
+		return;
+	if (graph::header(record)->generation == s->generation &&
+		graph::header(record)->state == (uint8_t) State::Live)
+	{
+		OmendbChange *change = &s->changes[0];
+
+		memcpy(s->other, record, s->shape.slot_bytes);
+		for (size_t i = 0; i < s->neighbours.size; i++)
+		{
+			uint32_t lane = graph::find_lane(s->shape, s->other, s->neighbours[i].address);
+			if (s->neighbours[i].gone && lane != graph::kNoLane &&
+				!graph::get_bit(graph::protected_mask(s->shape, s->other), lane))
+				graph::drop_link(s->space, s->shape, s->other, lane);
+		}
+		omendb_change_begin(change, buffer);
+		omendb_change_compare(change, record_offset(s, s->address), s->other, s->shape.slot_bytes);
+		omendb_change_apply(s->index, &change, 1);
+	}
+	UnlockReleaseBuffer(buffer);
+}
+
+/* All neighbours, those of a page at a time. The parent has its link. */
+void
+link_back(OmendbInsert *s, uint32_t level)
+{
+	Array<Neighbour> &list = s->neighbours;
+	OmendbChange *change = &s->changes[0];
+	bool gone = false;
+
+	std::sort(list.data, list.data + list.size,
+			  [](const Neighbour &a, const Neighbour &b) { return a.address < b.address; });
+	for (size_t i = 0; i < list.size;)
+	{
+		BlockNumber block = address_block(list[i].address);
+		size_t end = i;
+
+		CHECK_FOR_INTERRUPTS();
+		Buffer buffer = s->store.pin_page(block);
+		LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
+		omendb_change_begin(change, buffer);
+		for (; end < list.size && address_block(list[end].address) == block; end++)
+		{
+			if (level == 0 && list[end].address == s->parent)
+				continue;
+			link_neighbour(s, BufferGetPage(buffer), &list[end], level);
+			gone |= list[end].gone;
+		}
+		omendb_change_apply(s->index, &change, 1);
+		UnlockReleaseBuffer(buffer);
+		i = end;
+		if (i < list.size)
+			s->store.prefetch(list[i].address);
+	}
+	if (gone)
+		drop_gone(s);
+}
+
+/* ---- levels ---- */
+
+/* The level-0 record: in the tree, linked. False: others changed what it needs. */
+bool
+insert_base(OmendbInsert *s)
+{
+	if (s->meta.entry == kNoAddress || s->live == 0)
+	{
+		s->options.size = s->neighbours.size = 0;
+		compose(s, 0, kNoAddress);
+		if (!place_root(s))
+			return false;
+		s->meta.entry = s->meta.root = s->address;
+		s->meta.entry_level = 0;
+		return true;
+	}
+	select(s, 0);
+	compose(s, 0, kNoAddress);
+	if (!place_in_tree(s))
+		return false;
+	link_back(s, 0);
+	return true;
+}
+
+void
+insert_level(OmendbInsert *s, uint32_t level)
+{
+	Address down = s->address;
+
+	select(s, level);
+	compose(s, level, down);
+	place_above(s);
+	link_back(s, level);
+}
+
+/* The entry point becomes our highest record, if that is still higher. */
+bool
+raise_entry(OmendbInsert *s, uint32_t level)
+{
+	Buffer buffer =
+		omendb_read_page(s->index, OMENDB_META_BLOCK, OMENDB_PAGE_META, BUFFER_LOCK_EXCLUSIVE);
+	OmendbMetaPage meta;
+	bool higher;
+
+	memcpy(&meta, PageGetContents(BufferGetPage(buffer)), sizeof(meta));
+	higher = meta.entry != kNoAddress && level > meta.entry_level;
+	if (higher)
+	{
+		OmendbChange *change = &s->changes[0];
+
+		meta.entry = s->address;
+		meta.entry_level = level;
+		omendb_change_begin(change, buffer);
+		omendb_change_compare(change, OMENDB_PAGE_HEADER, &meta, sizeof(meta));
+		omendb_change_apply(s->index, &change, 1);
+	}
+	UnlockReleaseBuffer(buffer);
+	return higher;
+}
+
+/* Neighbours for a record above that was written while its level was empty. */
+void
+link_late(OmendbInsert *s, uint32_t level, Address address, uint16_t generation)
+{
+	uint8_t *record;
+
+	s->address = address;
+	s->generation = generation;
+	search(s, level, level);
+	select(s, level);
+	Buffer buffer = lock_record(s, address, BUFFER_LOCK_EXCLUSIVE, &record);
+	if (record == nullptr)
+		return;
+	if (graph::header(record)->generation == generation &&
+		graph::header(record)->state == (uint8_t) State::Live &&
+		graph::list_state(s->shape, record).used == 0 && s->options.size > 0)
+	{
+		OmendbChange *change = &s->changes[0];
+
+		memcpy(s->other, record, s->shape.slot_bytes);
+		graph::fill_list(s->space, s->shape, s->other, s->own, s->options.data, s->options.size);
+		omendb_change_begin(change, buffer);
+		omendb_change_compare(change, record_offset(s, address), s->other, s->shape.slot_bytes);
+		omendb_change_apply(s->index, &change, 1);
+	}
+	UnlockReleaseBuffer(buffer);
+	link_back(s, level);
+}
+
+/* Records on the levels above 0, and the entry point. s->address is the base. */
+void
+insert_above(OmendbInsert *s)
+{
+	Address addresses[OMENDB_MAX_LEVEL + 1];
+	uint16_t generations[OMENDB_MAX_LEVEL + 1];
+	uint32_t highest = s->meta.entry_level;
+
+	for (uint32_t l = 1; l <= s->level; l++)
+	{
+		if (l > s->meta.entry_level)
+			s->found[l].size = 0;
+		insert_level(s, l);
+		addresses[l] = s->address;
+		generations[l] = s->generation;
+	}
+	/* Whoever was quicker is the entry point of levels we have not looked at. */
+	while (s->level > highest && !raise_entry(s, s->level))
+	{
+		CHECK_FOR_INTERRUPTS();
+		read_entry(s);
+		if (s->meta.entry_level <= highest)
+			break;
+		uint32_t last = std::min(s->level, s->meta.entry_level);
+		for (uint32_t l = highest + 1; l <= last; l++)
+			link_late(s, l, addresses[l], generations[l]);
+		highest = last;
+		s->address = addresses[s->level];
+	}
+}
+
+/* Memory for one row after the other. */
+void
+allocate(OmendbInsert *s)
+{
+	s->memory = memory_in(s->context);
+	s->pool.init(&s->memory);
+	s->starts.init(&s->memory);
+	s->scratch.init(&s->memory);
+	s->vectors.init(&s->memory);
+	s->options.init(&s->memory);
+	s->neighbours.init(&s->memory);
+	for (Array<Copy> &found : s->found)
+		found.init(&s->memory);
+	s->transformed = (float *) palloc(s->shape.dim * sizeof(float));
+	s->own = (float *) palloc(s->shape.dim * sizeof(float));
+	s->link.owner = (float *) palloc(s->shape.dim * sizeof(float));
+	s->stored = (uint8_t *) palloc(quant::stored_bytes(s->shape.storage, s->shape.dim));
+	s->query_memory = palloc(quant::query_bytes(s->space));
+	s->link.query_memory = palloc(quant::query_bytes(s->space));
+	s->record = (uint8_t *) palloc0(s->shape.slot_bytes);
+	s->other = (uint8_t *) palloc0(s->shape.slot_bytes);
+}
+
+/* The row in the index's space. False: it has no place there. */
+bool
+take_row(OmendbInsert *s, const float *elements, uint32 hash, ItemPointer tid)
+{
+	float excess;
+
+	if (!quant::transform_row(s->space, elements, s->transformed, &excess))
+		return false;
+	quant::store_vector(s->space, s->transformed, excess, s->stored, &s->row_meta);
+	quant::load_vector(s->space, s->stored, s->row_meta.scale, s->own);
+	quant::prepare_row_query(s->space, s->transformed, s->query_memory, &s->query);
+	s->store.set_row(s->stored, s->row_meta);
+	memcpy(&s->row.tid, tid, sizeof(s->row.tid));
+	s->row.hash = hash;
+	s->row.residual = s->row_meta.residual;
+	s->level = graph::level_for(s->space.seed, s->row.tid);
+	return true;
+}
+
+} // namespace
+
+Buffer
+lock_record(OmendbInsert *s, Address a, int mode, uint8_t **record)
+{
+	*record = nullptr;
+	if (!s->store.exists(address_block(a)))
+		return InvalidBuffer;
+	Buffer buffer = s->store.pin_page(address_block(a));
+	LockBuffer(buffer, mode);
+	*record = s->store.record_on(BufferGetPage(buffer), a);
+	if (*record != nullptr)
+		return buffer;
+	UnlockReleaseBuffer(buffer);
+	return InvalidBuffer;
+}
+
+} // namespace omendb::store
+
+using namespace omendb;
+using namespace omendb::store;
+
+OmendbInsert *
+omendb_insert_create(Relation index)
+{
+	MemoryContext context =
+		AllocSetContextCreate(CurrentMemoryContext, "omen_hnsw insert", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext caller = MemoryContextSwitchTo(context);
+	OmendbInsert *s = (OmendbInsert *) palloc0(sizeof(OmendbInsert));
+
+	s->context = context;
+	s->index = index;
+	omendb_read_meta(index, &s->meta);
+	s->shape = shape_of(s->meta);
+
+	/* An invalidation may free the relation's constants any time: a copy. */
+	const Constants *constants = constants_of(index, s->meta);
+	Constants *copy = (Constants *) palloc(Constants::size(s->meta));
+	memcpy(copy, constants, Constants::size(s->meta));
+	s->space = space_of(s->meta, copy->mean(), copy->signs());
+	allocate(s);
+	s->room.block = s->part_room.block = InvalidBlockNumber;
+	if (recent_buffers.context == nullptr)
+		recent_buffers.context = TopMemoryContext;
+	s->store.init(index, &s->space, &s->shape, &recent_buffers, copy->blocks);
+	MemoryContextSwitchTo(caller);
+	return s;
+}
+
+int
+omendb_insert_dimensions(const OmendbInsert *insert)
+{
+	return (int) insert->meta.input_dim;
+}
+
+bool
+omendb_insert_row(OmendbInsert *insert, Relation index, const float *elements, uint32 hash,
+				  ItemPointer tid)
+{
+	OmendbInsert *s = insert;
+
+	s->index = index;
+	if (!take_row(s, elements, hash, tid))
+		return false;
+	for (uint32_t attempt = 0;; attempt++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (attempt == kAttempts)
+			omendb_page_damaged(index, OMENDB_META_BLOCK,
+								"no node is reached from the entry point");
+		read_entry(s);
+		s->join_allowed = attempt < kJoinAttempts;
+		search(s, s->level, 0);
+		if (s->live == 0 && s->meta.entry != kNoAddress)
+			search_from_root(s);
+		if (s->joinable)
+		{
+			if (join_node(s))
+				return true;
+			continue;
+		}
+		/* Dead nodes alone are as good as none; nothing at all is a stale entry point. */
+		if (s->meta.entry != kNoAddress && s->found[0].size == 0)
+			continue;
+		if (insert_base(s))
+			break;
+	}
+	if (s->level > 0)
+		insert_above(s);
+	return true;
+}
