@@ -286,6 +286,12 @@ struct RowVisitor
 	{
 		return false;
 	}
+
+	bool
+	done() const
+	{
+		return false;
+	}
 };
 
 struct Index

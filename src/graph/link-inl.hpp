@@ -13,8 +13,10 @@
  *   if not, lanes with d_i > d and a e_i < d_i are occluded by it.
  *
  * Occluded lanes are no longer diverse. The farthest lane that is neither diverse
- * nor protected makes room; a newcomer that is occluded must be nearer than
- * that; for one that is not, the farthest diverse lane goes when all are.
+ * nor protected makes room for a newcomer that is not occluded; when all are diverse,
+ * the farthest, if it is farther than the newcomer. One that is occluded takes an empty
+ * lane only: SIFT 50 000 and as many by INSERT, recall@10 .995 with it and without,
+ * and a change less for every eighth neighbour.
  */
 #ifndef OMENDB_GRAPH_LINK_INL_HPP
 #define OMENDB_GRAPH_LINK_INL_HPP
@@ -266,25 +268,23 @@ farthest_lane(const Shape &shape, const uint8_t *record, bool diverse, const Lin
 	return farthest;
 }
 
-/* The lane of a full list that a newcomer takes, or kNoLane. keep: it must get one. */
+/* The lane of a full list that a diverse newcomer takes, or kNoLane. keep: it must get one. */
 inline uint32_t
-lane_to_evict(const Shape &shape, const uint8_t *record, float distance, bool diverse, bool keep,
+lane_to_evict(const Shape &shape, const uint8_t *record, float distance, bool keep,
 			  const LinkMemory &m)
 {
 	uint32_t lane = farthest_lane(shape, record, false, m);
 
-	if (lane != kNoLane && (diverse || keep || m.to_owner[lane] > distance))
+	if (lane != kNoLane)
 		return lane;
-	if (!diverse && !keep)
-		return kNoLane;
 	lane = farthest_lane(shape, record, true, m);
 	return lane != kNoLane && (keep || m.to_owner[lane] > distance) ? lane : kNoLane;
 }
 
 /*
  * Enter a newcomer into the list of a record, which is the caller's alone;
- * distance: between the two. keep: as a protected link. False when it is not let in:
- * nothing has changed then, or only which lanes are diverse.
+ * distance: between the two. keep: as a protected link. False when it is not let in,
+ * and nothing has changed.
  */
 inline bool
 enter_by_codes(const quant::Space &space, const Shape &shape, uint8_t *record,
@@ -302,7 +302,8 @@ enter_by_codes(const quant::Space &space, const Shape &shape, uint8_t *record,
 		lane = list_state(shape, record).free_lane;
 	if (lane == kNoLane)
 	{
-		lane = lane_to_evict(shape, record, distance, diverse, keep, *m);
+		if (diverse)
+			lane = lane_to_evict(shape, record, distance, keep, *m);
 		if (lane == kNoLane)
 			return false;
 	}

@@ -180,8 +180,7 @@ select(OmendbInsert *s, uint32_t level)
 		s->options[n++] = graph::Option{copy.distance, copy.address,  vector_of_copy(s, copy),
 										copy.scale,    copy.self_dot, graph::kNoLane,
 										false,         false,         graph::Pick::None};
-		(void) s->neighbours.push(
-			Neighbour{copy.address, copy.distance, copy.generation, true, false});
+		(void) s->neighbours.push(Neighbour{copy.address, copy.distance, copy.generation, false});
 	}
 	s->options.size = n;
 	graph::select_neighbours(s->space, s->shape, s->options.data, n,
@@ -211,11 +210,11 @@ compose(OmendbInsert *s, uint32_t level, Address down)
 
 /* ---- links back ---- */
 
-/* One neighbour, whose page is locked: its change goes into changes[0]. */
+/* One neighbour, whose page is locked. */
 void
-link_neighbour(OmendbInsert *s, Page page, Neighbour *neighbour, uint32_t level)
+link_neighbour(OmendbInsert *s, OmendbChange *change, Neighbour *neighbour, uint32_t level)
 {
-	const uint8_t *record = s->store.record_on(page, neighbour->address);
+	const uint8_t *record = s->store.record_on(BufferGetPage(change->buffer), neighbour->address);
 	const RecordHeader *h = graph::header(record);
 
 	if (record == nullptr || h->state != (uint8_t) State::Live || h->level != level ||
@@ -224,13 +223,11 @@ link_neighbour(OmendbInsert *s, Page page, Neighbour *neighbour, uint32_t level)
 		neighbour->gone = true;
 		return;
 	}
-	if (!neighbour->back)
-		return;
 	graph::Newcomer newcomer = {s->address, s->own, &s->query};
 	memcpy(s->other, record, s->shape.slot_bytes);
 	if (graph::enter_by_codes(s->space, s->shape, s->other, newcomer, neighbour->distance, false,
 							  &s->link))
-		omendb_change_compare(&s->changes[0], record_offset(s, neighbour->address), s->other,
+		omendb_change_compare(change, record_offset(s, neighbour->address), s->other,
 							  s->shape.slot_bytes);
 }
 
@@ -263,38 +260,64 @@ drop_gone(OmendbInsert *s)
 	UnlockReleaseBuffer(buffer);
 }
 
-/* All neighbours, those of a page at a time. The parent has its link. */
+/* The neighbours from `first` on, whose page the change is of; where the next page's begin. */
+size_t
+link_page(OmendbInsert *s, OmendbChange *change, size_t first, uint32_t level)
+{
+	Array<Neighbour> &list = s->neighbours;
+	BlockNumber block = address_block(list[first].address);
+	size_t i = first;
+
+	for (; i < list.size && address_block(list[i].address) == block; i++)
+	{
+		/* The parent has its link. */
+		if (level > 0 || list[i].address != s->parent)
+			link_neighbour(s, change, &list[i], level);
+	}
+	return i;
+}
+
+/*
+ * All neighbours, several pages in one WAL record: a record's own header is a fifth of
+ * what a link back takes.
+ */
 void
 link_back(OmendbInsert *s, uint32_t level)
 {
 	Array<Neighbour> &list = s->neighbours;
-	OmendbChange *change = &s->changes[0];
+	OmendbChange *changes[OMENDB_MAX_CHANGES];
+	Buffer buffers[OMENDB_MAX_CHANGES];
 	bool gone = false;
 
 	std::sort(list.data, list.data + list.size,
 			  [](const Neighbour &a, const Neighbour &b) { return a.address < b.address; });
-	for (size_t i = 0; i < list.size;)
+	for (size_t next = 0; next < list.size;)
 	{
-		BlockNumber block = address_block(list[i].address);
-		size_t end = i;
+		int pages = 0;
 
 		CHECK_FOR_INTERRUPTS();
-		Buffer buffer = s->store.pin_page(block);
-		LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
-		omendb_change_begin(change, buffer);
-		for (; end < list.size && address_block(list[end].address) == block; end++)
+		/* They may have to be read: before one is locked. */
+		for (size_t i = next; i < list.size && pages < OMENDB_MAX_CHANGES; i++)
 		{
-			if (level == 0 && list[end].address == s->parent)
+			BlockNumber block = address_block(list[i].address);
+			if (i > next && block == address_block(list[i - 1].address))
 				continue;
-			link_neighbour(s, BufferGetPage(buffer), &list[end], level);
-			gone |= list[end].gone;
-		}
-		omendb_change_apply(s->index, &change, 1);
-		UnlockReleaseBuffer(buffer);
-		i = end;
-		if (i < list.size)
 			s->store.prefetch(list[i].address);
+			buffers[pages++] = s->store.pin_page(block);
+		}
+		for (int page = 0; page < pages; page++)
+		{
+			changes[page] = &s->changes[page];
+			LockBuffer(buffers[page], BUFFER_LOCK_EXCLUSIVE);
+			omendb_change_begin(changes[page], buffers[page]);
+			next = link_page(s, changes[page], next, level);
+		}
+		omendb_change_apply(s->index, changes, pages);
+		for (int page = 0; page < pages; page++)
+			UnlockReleaseBuffer(buffers[page]);
 	}
+	for (size_t i = 0; i < list.size; i++)
+		gone |= list[i].gone;
 	if (gone)
 		drop_gone(s);
 }
@@ -438,6 +461,7 @@ allocate(OmendbInsert *s)
 	s->stored = (uint8_t *) palloc(quant::stored_bytes(s->shape.storage, s->shape.dim));
 	s->query_memory = palloc(quant::query_bytes(s->space));
 	s->link.query_memory = palloc(quant::query_bytes(s->space));
+	s->changes = (OmendbChange *) palloc(OMENDB_MAX_CHANGES * sizeof(OmendbChange));
 	s->record = (uint8_t *) palloc0(s->shape.slot_bytes);
 	s->other = (uint8_t *) palloc0(s->shape.slot_bytes);
 }

@@ -74,7 +74,6 @@ struct Neighbour
 	Address address;
 	float distance;
 	uint16_t generation;
-	bool back; /* it gets a link back */
 	bool gone; /* it was dead or another node when looked at again */
 };
 
@@ -142,7 +141,7 @@ struct OmendbInsert
 	omendb::store::Room room;      /* for records */
 	omendb::store::Room part_room; /* for parts */
 	omendb::graph::Address parent; /* whose list protects it */
-	OmendbChange changes[3];
+	OmendbChange *changes;         /* OMENDB_MAX_CHANGES of them */
 };
 
 namespace omendb::store

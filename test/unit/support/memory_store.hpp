@@ -320,6 +320,12 @@ struct RowVisitor
 	{
 		return false;
 	}
+
+	bool
+	done() const
+	{
+		return false;
+	}
 };
 
 /* A row's number as a TID, which is never all zero, and back. */
