@@ -1,5 +1,5 @@
 --
--- VACUUM: dead rows leave the index, their nodes stay as signposts, and equal
+-- VACUUM: dead rows leave the index, and the nodes that have no other; equal
 -- vectors (a TID list that goes on in overflow parts) lose exactly the dead ones.
 -- A temporary table: no other session's snapshot keeps its rows alive.
 --
@@ -13,7 +13,7 @@ SELECT * FROM omen_hnsw_check('vac_index');
 CREATE FUNCTION pg_temp.counts(OUT name text, OUT value text) RETURNS SETOF record
 LANGUAGE sql AS $$
 	SELECT name, value FROM omen_hnsw_stats('vac_index')
-	WHERE name IN ('nodes_level_0', 'dead_nodes', 'tids')
+	WHERE name IN ('nodes_level_0', 'dead_nodes', 'tids', 'overflow_parts')
 	ORDER BY name
 $$;
 SELECT * FROM pg_temp.counts();
@@ -49,3 +49,52 @@ REINDEX INDEX vac_index;
 SELECT * FROM pg_temp.counts();
 SELECT * FROM omen_hnsw_check('vac_index');
 DROP TABLE vac;
+
+--
+-- The tree: short lists, so that a dead node's children find no room near by; a
+-- good part of the nodes dead, near ones together; levels above; the entry point.
+--
+CREATE TEMP TABLE few (id int, v vector(3));
+INSERT INTO few SELECT i, ARRAY[i % 61, i % 53, i / 400]::vector FROM generate_series(1, 4000) AS i;
+CREATE INDEX few_index ON few USING omen_hnsw (v) WITH (m = 2, ef_construction = 8);
+CREATE FUNCTION pg_temp.few(OUT rows_found bigint, OUT nodes text, OUT dead text, OUT links text)
+LANGUAGE sql AS $$
+	SELECT (SELECT count(DISTINCT id) FROM (SELECT id FROM few ORDER BY v <-> '[1,2,3]') AS s),
+		max(value) FILTER (WHERE name = 'nodes_level_0'),
+		max(value) FILTER (WHERE name = 'dead_nodes'),
+		max(value) FILTER (WHERE name = 'average_protected')
+	FROM omen_hnsw_stats('few_index')
+$$;
+SET omen_hnsw.max_scan_tuples = 1000000;
+SELECT * FROM pg_temp.few();
+DELETE FROM few WHERE id % 3 = 0;
+VACUUM few;
+SELECT * FROM pg_temp.few();
+SELECT * FROM omen_hnsw_check('few_index', true);
+DELETE FROM few WHERE id BETWEEN 500 AND 2500;
+VACUUM few;
+SELECT * FROM pg_temp.few();
+SELECT * FROM omen_hnsw_check('few_index', true);
+DELETE FROM few WHERE id % 11 <> 0;
+VACUUM few;
+SELECT * FROM pg_temp.few();
+SELECT * FROM omen_hnsw_check('few_index', true);
+DELETE FROM few WHERE id NOT IN (44, 2519, 3025);
+VACUUM few;
+SELECT * FROM pg_temp.few();
+SELECT * FROM omen_hnsw_check('few_index', true);
+DELETE FROM few WHERE id = 44;
+VACUUM few;
+SELECT id FROM few ORDER BY v <-> '[1,2,3]';
+SELECT * FROM omen_hnsw_check('few_index', true);
+DROP TABLE few;
+
+-- unlogged; another metric
+CREATE UNLOGGED TABLE vac_unlogged (id int, v vector(2)) WITH (autovacuum_enabled = off);
+INSERT INTO vac_unlogged SELECT i, ARRAY[i, i % 7]::vector FROM generate_series(1, 300) AS i;
+CREATE INDEX vac_unlogged_index ON vac_unlogged USING omen_hnsw (v vector_cosine_ops);
+DELETE FROM vac_unlogged WHERE id > 20;
+VACUUM (INDEX_CLEANUP on) vac_unlogged;
+SELECT * FROM omen_hnsw_check('vac_unlogged_index', true);
+SELECT count(*) FROM (SELECT id FROM vac_unlogged ORDER BY v <=> '[1,2]') AS s;
+DROP TABLE vac_unlogged;

@@ -24,7 +24,7 @@ omendb_ambulkdelete(IndexVacuumInfo *info, IndexBulkDeleteResult *stats,
 {
 	if (stats == NULL)
 		stats = (IndexBulkDeleteResult *) palloc0(sizeof(IndexBulkDeleteResult));
-	omendb_vacuum_tids(info, callback, callback_state, stats);
+	omendb_bulk_delete(info, callback, callback_state, stats);
 	return stats;
 }
 

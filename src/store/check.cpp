@@ -9,8 +9,8 @@
  *           and every TID
  *   pass 2  links against what pass 1 saw (L2), records of a node on two
  *           levels (L3), the protected tree's links, a sample of codes (C1)
- *   T1      every node on level 0 is reached from the root by protected links,
- *           exactly once
+ *   T1      every node on level 0 that is neither dead nor linking is reached
+ *           from the root by protected links, exactly once
  *   H1      TIDs are in range and unique
  *   R1      an ordinary search could reach every node of level 0, and all but a
  *           few of those above, where nothing promises it
@@ -19,10 +19,10 @@
  * ERROR means rows can be missing or answers wrong, or bytes are not what they
  * must be; WARN means worse recall or wasted space. Pages are copied to private
  * memory under one share lock; nothing on them is believed before it was
- * checked. A VACUUM that runs at the same time only removes TIDs and marks nodes
- * Dead, which breaks none of this.
+ * checked. Others may insert and vacuum meanwhile: what records say about each
+ * other is looked at again before it is reported, and the tree is read again.
  *
- * Memory: 6 bytes a slot, 4 more for the walk, 16 a TID.
+ * Memory: a byte a slot, 8 a protected link, 4 a node for the walks, 16 a TID.
  *
  * Here: the meta page, pass 1, and who calls whom. check_graph.cpp: pass 2, T1,
  * R1. check_tids.cpp: chains, H1, H2. check_state.hpp: what they share.
@@ -94,6 +94,22 @@ copy_record(OmendbCheck *check, Address address, uint8_t *copy)
 			   check->shape.slot_bytes);
 	UnlockReleaseBuffer(buffer);
 	return there;
+}
+
+bool
+refresh_meta(OmendbCheck *check)
+{
+	const char *problem = copy_page(check, OMENDB_META_BLOCK, nullptr, check->page);
+
+	if (problem == nullptr && special_of(check->page)->kind == OMENDB_PAGE_META)
+	{
+		memcpy(&check->meta, contents_of(check->page), sizeof(check->meta));
+		problem = omendb_meta_problem(&check->meta);
+		if (problem == nullptr)
+			return true;
+	}
+	finding(check, "ERROR", "M1", OMENDB_META_BLOCK, "meta page was damaged meanwhile");
+	return false;
 }
 
 namespace
@@ -234,9 +250,26 @@ check_list(OmendbCheck *check, Address address, const uint8_t *record)
 			finding(check, "ERROR", "L1", address_block(address), "slot %u protects empty lane %u",
 					address_slot(address), lane);
 	}
-	if (protected_lanes > check->shape.max_links / 2 + 2)
+	if (protected_lanes > check->shape.max_links / 2 + 2 &&
+		graph::header(record)->state != (uint8_t) State::Dead)
 		finding(check, "WARN", "T1", address_block(address), "slot %u protects %u of its links",
 				address_slot(address), protected_lanes);
+}
+
+/* S1: a free slot has no links; one that was never used is zeros. */
+void
+check_free_slot(OmendbCheck *check, Address address, const uint8_t *record)
+{
+	const uint32_t *links = graph::neighbours(check->shape, record);
+
+	for (uint32_t lane = 0; lane < check->shape.blocks * OMENDB_LANES; lane++)
+	{
+		if (!in_range(check, links[lane]) && !lane_is_protected(check, record, lane))
+			continue;
+		finding(check, "ERROR", "S1", address_block(address), "slot %u is free, but has links",
+				address_slot(address));
+		return;
+	}
 }
 
 void
@@ -263,8 +296,12 @@ check_graph_page(OmendbCheck *check, BlockNumber block, uint8_t *page)
 		slot->state = h->state & 3;
 		slot->level = h->level & 7;
 		if (h->state == (uint8_t) State::Free)
+		{
+			check_free_slot(check, address, record);
 			continue;
+		}
 		check->nodes[h->level]++;
+		check->live_nodes += h->level == 0 && h->state == (uint8_t) State::Live;
 		if (h->level == 0)
 			check_tids(check, address, h);
 		check_vector(check, address, record);
@@ -396,9 +433,8 @@ allocate_tables(OmendbCheck *check)
 {
 	check->slot_count = (uint64_t) check->blocks * check->shape.slots;
 	check->slots = (Slot *) allocate(check->slot_count, sizeof(Slot));
-	check->marks = (Mark *) allocate(check->slot_count, sizeof(Mark));
-	check->parents = (Address *) allocate(check->slot_count, sizeof(Address));
-	memset(check->parents, 0xFF, check->slot_count * sizeof(Address));
+	check->edge_capacity = 1024;
+	check->edges = (TreeEdge *) allocate(check->edge_capacity, sizeof(TreeEdge));
 	check->tid_capacity = 1024;
 	check->tids = (TidEntry *) allocate(check->tid_capacity, sizeof(TidEntry));
 	check->record = (uint8_t *) allocate(check->shape.slot_bytes, 1);
@@ -436,9 +472,12 @@ omendb_check_index(Relation index, Relation heap, OmendbReportFinding report, vo
 		allocate_tables(check);
 		first_pass(check);
 		second_pass(check);
-		check_tree(check);
 		check_tid_range(check);
-		walk_levels(check);
+		if (refresh_meta(check))
+		{
+			check_tree(check);
+			walk_levels(check);
+		}
 	}
 	MemoryContextSwitchTo(caller);
 	return check;

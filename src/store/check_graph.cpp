@@ -22,10 +22,54 @@ namespace
 /* Codes are compared for about this many records. */
 constexpr uint64_t kSampledRecords = 1000;
 
+void
+note_stale(OmendbCheck *check, BlockNumber block)
+{
+	if (check->stale_links++ == 0)
+		check->first_stale = block;
+}
+
+/* Whether a record has a link to an address now. */
+bool
+has_link_now(OmendbCheck *check, Address address, Address to, bool as_protected)
+{
+	const uint8_t *record = check->record;
+
+	if (!copy_record(check, address, check->record))
+		return false;
+	for (uint32_t lane = 0; lane < check->shape.max_links; lane++)
+	{
+		if (graph::neighbours(check->shape, record)[lane] == to &&
+			(!as_protected || lane_is_protected(check, record, lane)))
+			return graph::header(record)->state != (uint8_t) State::Free;
+	}
+	return false;
+}
+
+/* Whether there is a record of that level at an address now. */
+bool
+is_record_now(OmendbCheck *check, Address address, uint32_t level)
+{
+	return copy_record(check, address, check->record) &&
+		   graph::header(check->record)->state != (uint8_t) State::Free &&
+		   graph::header(check->record)->level == level;
+}
+
+/* Whether VACUUM or an insertion has replaced entry point or root since they were read. */
+bool
+is_meta_changed(OmendbCheck *check)
+{
+	Address entry = check->meta.entry;
+	Address root = check->meta.root;
+
+	return refresh_meta(check) && (check->meta.entry != entry || check->meta.root != root);
+}
+
 /*
  * C1: a lane holds what encode_lane() makes of the two stored vectors. That is
- * bit-identical under every instruction set, so any difference is damage; and
- * vectors do not change, whatever else does meanwhile.
+ * bit-identical under every instruction set, so any difference is damage; but
+ * for a slot that was freed and used again, to which an insertion that failed
+ * has left its links.
  */
 void
 check_code(OmendbCheck *check, Address address, const uint8_t *record, uint32_t lane)
@@ -33,6 +77,7 @@ check_code(OmendbCheck *check, Address address, const uint8_t *record, uint32_t 
 	const LaneCode *code = check->code;
 	const LaneCode *stored = check->stored_code;
 	const uint8_t *neighbour = check->record;
+	uint16_t generation = graph::header(neighbour)->generation;
 
 	quant::load_vector(check->space, graph::vector_of(check->shape, neighbour),
 					   graph::header(neighbour)->scale, check->other);
@@ -46,7 +91,12 @@ check_code(OmendbCheck *check, Address address, const uint8_t *record, uint32_t 
 		memcmp(code->planes, stored->planes,
 			   (size_t) check->shape.code_bits * check->shape.code_dim / 8) == 0)
 		return;
-	if (check->wrong_lanes++ == 0)
+	/* The list may have changed since it was copied. */
+	if (!has_link_now(check, address, graph::neighbours(check->shape, record)[lane], false))
+		return;
+	if (generation != 0)
+		note_stale(check, address_block(address));
+	else if (check->wrong_lanes++ == 0)
 		check->first_wrong = address_block(address);
 }
 
@@ -67,6 +117,44 @@ sample_codes(OmendbCheck *check, Address address, const uint8_t *record)
 	}
 }
 
+/* Remember a protected link; edges come in the order of parents. */
+void
+remember_edge(OmendbCheck *check, Address parent, Address child)
+{
+	if (check->edge_count == check->edge_capacity)
+	{
+		check->edge_capacity *= 2;
+		check->edges = (TreeEdge *) repalloc_huge(check->edges,
+												  mul_size(check->edge_capacity, sizeof(TreeEdge)));
+	}
+	check->edges[check->edge_count++] = TreeEdge{parent, child};
+}
+
+/*
+ * L2: a link that leads to a free slot, or to a record of another level. The
+ * insertion that made it has failed, or a dead node waits for VACUUM: a wasted
+ * hop. A protected link of a live node, though, must lead to a node.
+ */
+void
+check_broken_link(OmendbCheck *check, Address address, const uint8_t *copy, uint32_t lane)
+{
+	Address to = graph::neighbours(check->shape, copy)[lane];
+	bool kept =
+		lane_is_protected(check, copy, lane) && graph::header(copy)->state == (uint8_t) State::Live;
+
+	/* Inserted since pass 1? Or gone since the page was copied? */
+	if (is_record_now(check, to, graph::header(copy)->level))
+		return;
+	if (!has_link_now(check, address, to, kept))
+		return;
+	if (kept)
+		finding(check, "ERROR", "L2", address_block(address),
+				"slot %u has a protected link to slot %u of block %u, where no such node is",
+				address_slot(address), address_slot(to), address_block(to));
+	else
+		note_stale(check, address_block(address));
+}
+
 /* L2: the links of a record; on level 0 also the protected tree's. */
 void
 check_links(OmendbCheck *check, Address address, const uint8_t *record)
@@ -74,7 +162,6 @@ check_links(OmendbCheck *check, Address address, const uint8_t *record)
 	const uint32_t *links = graph::neighbours(check->shape, record);
 	uint32_t lanes = check->shape.blocks * OMENDB_LANES;
 	uint8_t level = graph::header(record)->level;
-	BlockNumber block = address_block(address);
 
 	for (uint32_t lane = 0; lane < lanes && !check->stopped; lane++)
 	{
@@ -82,24 +169,10 @@ check_links(OmendbCheck *check, Address address, const uint8_t *record)
 		if (!in_range(check, links[lane]))
 			continue;
 		Slot target = slot_at(check, links[lane]);
-		if (is_free(target))
-		{
-			finding(check, "ERROR", "L2", block, "slot %u has a link to free slot %u of block %u",
-					address_slot(address), address_slot(links[lane]), address_block(links[lane]));
-			continue;
-		}
-		if (target.level != level)
-			finding(check, "ERROR", "L2", block, "slot %u on level %u has a link to level %u",
-					address_slot(address), level, target.level);
+		if (is_free(target) || target.level != level)
+			check_broken_link(check, address, record, lane);
 		else if (level == 0 && lane_is_protected(check, record, lane))
-		{
-			Address *parent = &check->parents[slot_number(check, links[lane])];
-			if (*parent != kNoAddress)
-				finding(check, "ERROR", "T1", address_block(links[lane]),
-						"slot %u has two protected links, from blocks %u and %u",
-						address_slot(links[lane]), address_block(*parent), block);
-			*parent = address;
-		}
+			remember_edge(check, address, links[lane]);
 	}
 }
 
@@ -150,6 +223,9 @@ second_pass(OmendbCheck *check)
 				sample_codes(check, address, record);
 		}
 	}
+	if (check->stale_links > 0)
+		finding(check, "WARN", "L2", check->first_stale,
+				UINT64_FORMAT " stale links, to slots that were freed", check->stale_links);
 	if (check->wrong_lanes > 0)
 		finding(check, "ERROR", "C1", check->first_wrong,
 				UINT64_FORMAT " of " UINT64_FORMAT " sampled codes are not those of the neighbour",
@@ -161,41 +237,133 @@ second_pass(OmendbCheck *check)
 namespace
 {
 
-/* Follow parents from a node to one whose fate is known; give all on the way the same. */
-void
-trace_to_root(OmendbCheck *check, Address start)
+/* The first edge of a parent. */
+uint64_t
+first_edge(const OmendbCheck *check, Address parent)
 {
-	Address at = start;
-	Mark fate;
+	const TreeEdge *end = check->edges + check->edge_count;
+	const TreeEdge *at =
+		std::lower_bound((const TreeEdge *) check->edges, end, parent,
+						 [](const TreeEdge &edge, Address a) { return edge.parent < a; });
 
-	for (;;)
+	return (uint64_t) (at - check->edges);
+}
+
+Slot *
+slot_of(OmendbCheck *check, Address address)
+{
+	return &check->slots[slot_number(check, address)];
+}
+
+/*
+ * A second protected link leads to a node: from where it was reached first and
+ * from here, if both still have it.
+ */
+void
+check_second_link(OmendbCheck *check, Address parent, Address child)
+{
+	for (uint64_t i = 0; i < check->edge_count; i++)
 	{
-		Mark *mark = &check->marks[slot_number(check, at)];
-		if (*mark != Mark::Unknown)
-		{
-			if (*mark == Mark::OnPath)
-				finding(check, "ERROR", "T1", address_block(at),
-						"protected links go in a circle through slot %u", address_slot(at));
-			fate = *mark == Mark::Reached ? Mark::Reached : Mark::Lost;
-			break;
-		}
-		*mark = Mark::OnPath;
-		Address parent = check->parents[slot_number(check, at)];
-		if (parent == kNoAddress)
-		{
-			finding(check, "ERROR", "T1", address_block(at), "slot %u has no protected link to it",
-					address_slot(at));
-			fate = Mark::Lost;
-			break;
-		}
-		at = parent;
+		TreeEdge edge = check->edges[i];
+		if (edge.child != child || edge.parent == parent || !slot_of(check, edge.parent)->in_tree)
+			continue;
+		/* VACUUM moves links: twice, so that both were there at one time. */
+		if (has_link_now(check, edge.parent, child, true) &&
+			has_link_now(check, parent, child, true) &&
+			has_link_now(check, edge.parent, child, true))
+			finding(check, "ERROR", "T1", address_block(child),
+					"slot %u has two protected links, from blocks %u and %u", address_slot(child),
+					address_block(edge.parent), address_block(parent));
+		return;
 	}
-	for (at = start; at != kNoAddress; at = check->parents[slot_number(check, at)])
+}
+
+/*
+ * Breadth first from the root over the protected links. A dead node that is not
+ * reached may have protected links that mean nothing.
+ */
+void
+walk_tree(OmendbCheck *check, bool report)
+{
+	Address root = check->meta.root;
+	Address *queue = (Address *) allocate(check->edge_count + 1, sizeof(Address));
+	uint64_t end = 0;
+
+	for (uint64_t i = 0; i < check->slot_count; i++)
+		check->slots[i].in_tree = 0;
+	slot_of(check, root)->in_tree = 1;
+	queue[end++] = root;
+	for (uint64_t at = 0; at < end && !check->stopped; at++)
 	{
-		Mark *mark = &check->marks[slot_number(check, at)];
-		if (*mark != Mark::OnPath)
-			break;
-		*mark = fate;
+		if ((at & 0xFFFF) == 0)
+			CHECK_FOR_INTERRUPTS();
+		for (uint64_t i = first_edge(check, queue[at]);
+			 i < check->edge_count && check->edges[i].parent == queue[at]; i++)
+		{
+			Address child = check->edges[i].child;
+			if (child == root && report && has_link_now(check, queue[at], root, true))
+				finding(check, "ERROR", "T1", address_block(root),
+						"there is a protected link to the root");
+			else if (child != root && !slot_of(check, child)->in_tree)
+			{
+				slot_of(check, child)->in_tree = 1;
+				queue[end++] = child;
+			}
+			else if (child != root && report)
+				check_second_link(check, queue[at], child);
+		}
+	}
+	pfree(queue);
+}
+
+/* How many nodes that should be in the tree are not; the first of them. */
+uint64_t
+count_lost(OmendbCheck *check, Address *first)
+{
+	uint64_t lost = 0;
+
+	for (uint64_t i = 0; i < check->slot_count; i++)
+	{
+		Slot slot = check->slots[i];
+		Address address =
+			make_address((uint32_t) (i / check->shape.slots), (uint32_t) (i % check->shape.slots));
+		if ((i & 0xFFFF) == 0)
+			CHECK_FOR_INTERRUPTS();
+		if (is_free(slot) || slot.level != 0 || slot.in_tree || slot.state != (uint8_t) State::Live)
+			continue;
+		/* Dead, or gone, by now? */
+		if (!copy_record(check, address, check->record) ||
+			graph::header(check->record)->state != (uint8_t) State::Live)
+			continue;
+		if (lost++ == 0)
+			*first = address;
+	}
+	return lost;
+}
+
+/* The protected links once more: those that were moved from behind us to before us. */
+void
+read_edges(OmendbCheck *check)
+{
+	check->edge_count = 0;
+	for (BlockNumber block = OMENDB_META_BLOCK + 1; block < check->blocks; block++)
+	{
+		if (copy_page(check, block, check->strategy, check->page) != nullptr ||
+			special_of(check->page)->kind != OMENDB_PAGE_GRAPH)
+			continue;
+		for (uint32_t i = 0; i < special_of(check->page)->slots && i < check->shape.slots; i++)
+		{
+			const uint8_t *record = contents_of(check->page) + i * check->shape.slot_bytes;
+			const RecordHeader *h = graph::header(record);
+			if (h->state == (uint8_t) State::Free || h->level != 0)
+				continue;
+			for (uint32_t lane = 0; lane < check->shape.max_links; lane++)
+			{
+				Address to = graph::neighbours(check->shape, record)[lane];
+				if (lane_is_protected(check, record, lane) && in_range(check, to))
+					remember_edge(check, make_address(block, i), to);
+			}
+		}
 	}
 }
 
@@ -204,39 +372,36 @@ trace_to_root(OmendbCheck *check, Address start)
 void
 check_tree(OmendbCheck *check)
 {
+	constexpr int kReadAgain = 2;
 	Address root = check->meta.root;
-	uint64_t lost = 0;
+	Address first = kNoAddress;
 
 	if (root == kNoAddress)
 	{
-		if (check->nodes[0] > 0)
+		if (check->live_nodes > 0)
 			finding(check, "ERROR", "M1", OMENDB_META_BLOCK,
-					"there is no root but " UINT64_FORMAT " nodes", check->nodes[0]);
+					"there is no root but " UINT64_FORMAT " nodes", check->live_nodes);
 		return;
 	}
-	Slot slot = slot_at(check, root);
-	if (is_free(slot) || slot.level != 0)
+	if (!is_record_now(check, root, 0))
 	{
-		finding(check, "ERROR", "M1", OMENDB_META_BLOCK, "root is no node of level 0");
+		if (!is_meta_changed(check))
+			finding(check, "ERROR", "M1", OMENDB_META_BLOCK, "root is no node of level 0");
 		return;
 	}
-	if (check->parents[slot_number(check, root)] != kNoAddress)
-		finding(check, "ERROR", "T1", address_block(root), "there is a protected link to the root");
-	check->marks[slot_number(check, root)] = Mark::Reached;
-
-	for (uint64_t i = 0; i < check->slot_count && !check->stopped; i++)
+	/* It came after pass 1: so did all that it leads to. */
+	if (is_free(slot_at(check, root)))
+		return;
+	walk_tree(check, true);
+	uint64_t lost = count_lost(check, &first);
+	for (int i = 0; lost > 0 && i < kReadAgain && !check->stopped; i++)
 	{
-		if ((i & 0xFFFF) == 0)
-			CHECK_FOR_INTERRUPTS();
-		if (is_free(check->slots[i]) || check->slots[i].level != 0)
-			continue;
-		if (check->marks[i] == Mark::Unknown)
-			trace_to_root(check, make_address((uint32_t) (i / check->shape.slots),
-											  (uint32_t) (i % check->shape.slots)));
-		lost += check->marks[i] != Mark::Reached;
+		read_edges(check);
+		walk_tree(check, false);
+		lost = count_lost(check, &first);
 	}
 	if (lost > 0)
-		finding(check, "ERROR", "T1", -1,
+		finding(check, "ERROR", "T1", address_block(first),
 				UINT64_FORMAT " nodes are not reached from the root by protected links", lost);
 }
 
@@ -294,7 +459,8 @@ walk_level(OmendbCheck *check, uint32_t level, Address *queue, uint64_t end)
 	for (uint64_t i = 0; i < check->slot_count; i++)
 	{
 		Slot slot = check->slots[i];
-		if (is_free(slot) || slot.level != level || slot.reached)
+		if (is_free(slot) || slot.level != level || slot.reached ||
+			slot.state != (uint8_t) State::Live)
 			continue;
 		if (missed++ == 0)
 			first_missed = (BlockNumber) (i / check->shape.slots);
@@ -345,13 +511,16 @@ walk_levels(OmendbCheck *check)
 	/* check_tree() has complained about nodes without an entry point. */
 	if (at == kNoAddress)
 		return;
-	Slot slot = slot_at(check, at);
-	if (is_free(slot) || slot.level != check->meta.entry_level)
+	if (!is_record_now(check, at, check->meta.entry_level))
 	{
-		finding(check, "ERROR", "M1", OMENDB_META_BLOCK, "entry point is no node of level %u",
-				check->meta.entry_level);
+		uint32_t level = check->meta.entry_level;
+		if (!is_meta_changed(check))
+			finding(check, "ERROR", "M1", OMENDB_META_BLOCK, "entry point is no node of level %u",
+					level);
 		return;
 	}
+	if (is_free(slot_at(check, at)))
+		return;
 
 	Address *queue = (Address *) allocate(largest + 1, sizeof(Address));
 	Address *below = (Address *) allocate(largest + 1, sizeof(Address));

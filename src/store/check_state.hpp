@@ -41,16 +41,14 @@ struct Slot
 	uint8_t level : 3;
 	uint8_t present : 1; /* on a readable graph page */
 	uint8_t reached : 1; /* by the walk of its level */
-	uint8_t unused : 1;
+	uint8_t in_tree : 1; /* reached from the root by protected links */
 };
 
-/* Where a slot stands in the protected tree. */
-enum class Mark : uint8_t
+/* A protected link of level 0. */
+struct TreeEdge
 {
-	Unknown = 0,
-	OnPath,
-	Reached,
-	Lost
+	Address parent;
+	Address child;
 };
 
 /* A TID as a number that sorts like it, and the node that has it. */
@@ -81,19 +79,25 @@ struct OmendbCheck
 	/* by slot number: block * shape.slots + slot */
 	uint64_t slot_count;
 	omendb::store::check::Slot *slots;
-	omendb::store::check::Mark *marks;
-	omendb::graph::Address *parents;
+
+	/* by parent, as pass 2 met them */
+	omendb::store::check::TreeEdge *edges;
+	uint64_t edge_count;
+	uint64_t edge_capacity;
 
 	omendb::store::check::TidEntry *tids;
 	uint64_t tid_count;
 	uint64_t tid_capacity;
 
 	uint64_t nodes[OMENDB_MAX_LEVEL + 1]; /* records by level */
+	uint64_t live_nodes;                  /* of level 0 */
 	uint64_t chained_parts;
 	uint64_t owned_parts;
 	uint64_t sampled_lanes;
 	uint64_t wrong_lanes;
 	BlockNumber first_wrong; /* block of the first record with a wrong lane */
+	uint64_t stale_links;
+	BlockNumber first_stale;
 
 	/* scratch */
 	uint8_t *page;
@@ -124,6 +128,9 @@ const char *copy_page(OmendbCheck *check, BlockNumber block, BufferAccessStrateg
 
 /* Copy one record, out of its page under share lock; false if it is not there. */
 bool copy_record(OmendbCheck *check, Address address, uint8_t *copy);
+
+/* Entry point and root as they are now; false, with a finding, when that cannot be read. */
+bool refresh_meta(OmendbCheck *check);
 
 /* ---- check_graph.cpp: pass 2, T1, R1 ---- */
 

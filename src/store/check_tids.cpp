@@ -70,6 +70,16 @@ copy_part(OmendbCheck *check, Address node, Address address, OmendbTidPart *part
 	return there;
 }
 
+/* Whether a node's record is another, or of another state, than when it was copied. */
+bool
+is_changed_now(OmendbCheck *check, Address node, const RecordHeader *h)
+{
+	const RecordHeader *now = graph::header((const uint8_t *) check->record);
+
+	return copy_record(check, node, check->record) &&
+		   (now->state != h->state || now->generation != h->generation);
+}
+
 /* Follow the chain of a node and remember its TIDs. Returns how many there are. */
 uint64_t
 check_chain(OmendbCheck *check, Address node, const RecordHeader *h)
@@ -91,6 +101,10 @@ check_chain(OmendbCheck *check, Address node, const RecordHeader *h)
 			break;
 		if (part.owner != node || part.generation != h->generation)
 		{
+			/* VACUUM frees the parts of a dead node, oldest first, then the node. */
+			bool freed = part.owner == kNoAddress && h->state == (uint8_t) State::Dead;
+			if (freed || is_changed_now(check, node, h))
+				break;
 			finding(check, "ERROR", "O1", address_block(node),
 					"chain of slot %u leads to a part of another node", address_slot(node));
 			break;
@@ -129,6 +143,37 @@ check_tids(OmendbCheck *check, Address address, const RecordHeader *h)
 namespace
 {
 
+/* Whether a node has a TID now: VACUUM may have removed it, and the row's place been reused. */
+bool
+has_tid_now(OmendbCheck *check, const TidEntry *entry)
+{
+	const RecordHeader *h = graph::header((const uint8_t *) check->record);
+	uint64_t limit = (uint64_t) check->blocks * OMENDB_PARTS_PER_PAGE;
+	OmendbTidPart part;
+
+	if (!copy_record(check, entry->node, check->record) || h->state == (uint8_t) State::Free ||
+		h->level != 0)
+		return false;
+	for (uint32_t i = 0; i < h->tid_count && i < graph::kInlineTids; i++)
+	{
+		if (tid_number(h->tids[i]) == entry->tid)
+			return true;
+	}
+	Address next = h->overflow;
+	for (uint64_t parts = 0; next != kNoAddress && parts < limit; parts++, next = part.next)
+	{
+		if (!copy_part(check, entry->node, next, &part) || part.owner != entry->node ||
+			part.generation != h->generation)
+			break;
+		for (uint32_t i = 0; i < part.count && i < OMENDB_PART_TIDS; i++)
+		{
+			if (tid_number(((const Tid *) (const void *) part.tids)[i]) == entry->tid)
+				return true;
+		}
+	}
+	return false;
+}
+
 int
 compare_tids(const void *a, const void *b)
 {
@@ -157,7 +202,8 @@ check_tid_range(OmendbCheck *check)
 			finding(check, "ERROR", "H1", address_block(entry->node),
 					"slot %u has TID (%u,%u), outside the table", address_slot(entry->node), block,
 					offset);
-		if (i > 0 && entry->tid == check->tids[i - 1].tid)
+		if (i > 0 && entry->tid == check->tids[i - 1].tid && has_tid_now(check, entry) &&
+			has_tid_now(check, entry - 1))
 			finding(check, "ERROR", "H1", address_block(entry->node),
 					"TID (%u,%u) is in slot %u and in slot %u of block %u", block, offset,
 					address_slot(entry->node), address_slot(check->tids[i - 1].node),
@@ -188,8 +234,7 @@ check_residual(OmendbCheck *check, const TidEntry *entry, const float *row)
 	double norm2 = 0;
 
 	/* Vacuumed since, or reported as damaged. */
-	if (!copy_record(check, entry->node, check->record) || h->level != 0 ||
-		h->state == (uint8_t) State::Free)
+	if (!has_tid_now(check, entry))
 		return;
 	quant::load_vector(check->space, graph::vector_of(check->shape, check->record), h->scale,
 					   check->other);

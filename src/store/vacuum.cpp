@@ -1,94 +1,35 @@
 /*
- * vacuum.cpp - dropping the TIDs of dead rows.
+ * vacuum.cpp - one bulk delete.
  *
- * One pass over the pages in physical order. A graph page is looked at under a
- * share lock; only if it would change, it is looked at again under an
- * exclusive lock and changed in one WAL record. TIDs that did not fit their
- * record lie in parts on overflow pages; they are reached through the chain
- * that starts in the record, never by reading overflow pages as such: a part
- * that no chain leads to is stale, and its TIDs are not in the index.
+ *   1 sweep   (vacuum_sweep.cpp)   dead TIDs go, nodes without any become dead
+ *   2 above   (vacuum_repair.cpp)  their records on the levels above, the entry point
+ *   3 repair  (vacuum_repair.cpp)  the tree and the lists lose their links to them
+ *   4 free    (vacuum_free.cpp)    their slots can be used again
  *
- * Steps for a node, each of them one WAL record on one page:
- *   1. its TIDs in the record; without a chain and without TIDs left the node
- *      becomes Dead in the same step
- *   2. the TIDs of its parts, one page of parts at a time
- *   3. if record and parts are all empty: Dead, under the record's lock
- * A crash between any two leaves a Live node with fewer TIDs or none, which a
- * scan passes through without returning it and the next VACUUM marks.
+ * src/README, VACUUM, has the protocol, and what lies between two WAL records.
  *
- * A Linking node is never marked: its inserter does that when it finds no TID left.
- *
- * A Dead node keeps its vector, its links and its (empty) parts: it routes as
- * before. Nothing is freed here.
- *
- * Locks: one content lock at a time, except in step 3: record, then one part
- * after the other under share lock. Whoever adds a TID to a chain locks the
- * record first, so an empty chain stays empty while the record is locked.
+ * Memory: a bit a slot of the index, once more while the tree is repaired; 12
+ * bytes a record above level 0; the stack of the tree's repair, at most 4 bytes a
+ * dead node; copies of records (vacuum_repair.cpp), a quarter of the maintenance
+ * memory at most.
  */
-#include "pg/postgres.hpp"
+#include "store/vacuum_state.hpp"
 
 extern "C"
 {
-#include "access/generic_xlog.h"
-#include "commands/vacuum.h"
-#include "miscadmin.h"
-#include "storage/bufmgr.h"
-#include "storage/bufpage.h"
-
-#include "store/pages.h"
-#include "store/vacuum.h"
+#include "storage/freespace.h"
+#include "storage/indexfsm.h"
+#include "utils/memutils.h"
 }
 
-#include "graph/record.hpp"
-
-namespace omendb
+namespace omendb::store::vacuum
 {
 
-namespace
-{
-
-using graph::Address;
-using graph::kNoAddress;
-using graph::RecordHeader;
-using graph::State;
-using graph::Tid;
-
-struct Sweep
-{
-	Relation index;
-	BufferAccessStrategy strategy;
-	IndexBulkDeleteCallback callback;
-	void *callback_state;
-	IndexBulkDeleteResult *stats;
-	OmendbMetaPage meta;
-	BlockNumber blocks; /* in the index, when last asked */
-};
-
-/* Nodes of one page whose TIDs go on in parts. */
-struct Chains
-{
-	uint32_t count;
-
-	struct
-	{
-		Address node;
-		Address part;
-		uint16_t generation;
-	} nodes[graph::kMaxSlots];
-};
-
-static_assert(std::is_trivially_destructible_v<Sweep>);
-static_assert(std::is_trivially_destructible_v<Chains>);
-
-/*
- * Pin, lock and check a page, through VACUUM's ring of buffers. Returns the
- * locked buffer, or InvalidBuffer for a page never written.
- */
 Buffer
-read_page(const Sweep *sweep, BlockNumber block, int lockmode)
+read_page(const Vacuum *vacuum, BlockNumber block, int lockmode)
 {
 	Buffer buffer =
-		ReadBufferExtended(sweep->index, MAIN_FORKNUM, block, RBM_NORMAL, sweep->strategy);
+		ReadBufferExtended(vacuum->index, MAIN_FORKNUM, block, RBM_NORMAL, vacuum->strategy);
 
 	LockBuffer(buffer, lockmode);
 
@@ -99,358 +40,162 @@ read_page(const Sweep *sweep, BlockNumber block, int lockmode)
 		return InvalidBuffer;
 	}
 	const char *problem = omendb_page_problem(page, 0);
+	if (problem == nullptr && special_of(page)->kind == OMENDB_PAGE_GRAPH &&
+		special_of(page)->slots > vacuum->shape.slots)
+		problem = "number of slots is out of range";
 	if (problem != nullptr)
-		omendb_page_damaged(sweep->index, block, problem);
+		omendb_page_damaged(vacuum->index, block, problem);
 	return buffer;
 }
 
-OmendbPageSpecial *
-special_of(Page page)
+Buffer
+read_graph_page(const Vacuum *vacuum, BlockNumber block, int lockmode)
 {
-	return (OmendbPageSpecial *) PageGetSpecialPointer(page);
+	Buffer buffer = read_page(vacuum, block, lockmode);
+
+	if (!BufferIsValid(buffer) || special_of(BufferGetPage(buffer))->kind == OMENDB_PAGE_GRAPH)
+		return buffer;
+	UnlockReleaseBuffer(buffer);
+	return InvalidBuffer;
 }
 
 bool
-is_dead(const Sweep *sweep, const Tid &tid)
+copy_record(Vacuum *vacuum, Address address, uint8_t *copy)
 {
-	ItemPointerData pointer;
+	BlockNumber block = address_block(address);
+	uint32_t slot = address_slot(address);
 
-	static_assert(sizeof(pointer) == sizeof(tid));
-	memcpy(&pointer, &tid, sizeof(pointer));
-	return sweep->callback(&pointer, sweep->callback_state);
+	if (!block_exists(vacuum, block))
+		return false;
+	Buffer buffer = read_graph_page(vacuum, block, BUFFER_LOCK_SHARE);
+	if (!BufferIsValid(buffer))
+		return false;
+	Page page = BufferGetPage(buffer);
+	bool there = slot < special_of(page)->slots;
+	if (there)
+		memcpy(copy, record_at(vacuum, page, slot), vacuum->shape.slot_bytes);
+	UnlockReleaseBuffer(buffer);
+	if (there && (graph::header(copy)->state > (uint8_t) State::Dead ||
+				  graph::header(copy)->level > OMENDB_MAX_LEVEL))
+		omendb_page_damaged(vacuum->index, block, "record header out of range");
+	return there;
 }
 
-/*
- * Ask about `count` TIDs. With apply the dead ones are removed, the last taking
- * their place; the order of TIDs means nothing. Returns how many are alive.
- */
+void
+record_space(Vacuum *vacuum, BlockNumber block, uint32_t count, Size bytes)
+{
+	/*
+	 * The map counts in steps of 32 bytes, rounding space down and requests up: what
+	 * is to be found by a request for one thing is rounded up.
+	 */
+	constexpr Size kStep = 32;
+	Size rounded = (bytes + kStep - 1) / kStep * kStep;
+
+	RecordPageWithFreeSpace(vacuum->index, block, std::min<Size>(count * rounded, BLCKSZ - 1));
+	vacuum->space_recorded = true;
+}
+
 uint32_t
-sweep_tids(const Sweep *sweep, Tid *tids, uint32_t count, bool apply)
+free_slots(const Vacuum *vacuum, Page page)
 {
-	uint32_t kept = 0;
-
-	for (uint32_t i = 0; i < count; i++)
-	{
-		if (is_dead(sweep, tids[i]))
-			continue;
-		if (apply)
-			tids[kept] = tids[i];
-		kept++;
-	}
-	if (apply)
-		memset(tids + kept, 0, (count - kept) * sizeof(Tid));
-	return kept;
-}
-
-/*
- * Sweep the records of a locked graph page; statistics are counted with apply,
- * or when there is nothing to apply. Returns whether the page (would) change.
- */
-bool
-sweep_records(Sweep *sweep, BlockNumber block, Page page, bool apply, Chains *chains)
-{
-	uint8_t *records = (uint8_t *) PageGetContents(page);
 	uint32_t slots = special_of(page)->slots;
-	bool changed = false;
-	uint32_t kept_tids = 0;
-	uint32_t removed = 0;
+	uint32_t count = vacuum->shape.slots - slots;
 
-	if (slots > sweep->meta.slots)
-		omendb_page_damaged(sweep->index, block, "number of slots is out of range");
-	chains->count = 0;
 	for (uint32_t slot = 0; slot < slots; slot++)
 	{
-		RecordHeader *h = graph::header(records + slot * sweep->meta.slot_bytes);
-
-		if (h->level != 0 || h->state == (uint8_t) State::Free)
-			continue;
-		if (h->tid_count > graph::kInlineTids)
-			omendb_page_damaged(sweep->index, block, "number of TIDs is out of range");
-		uint32_t kept = sweep_tids(sweep, h->tids, h->tid_count, apply);
-		bool dies = kept == 0 && h->overflow == kNoAddress && h->state == (uint8_t) State::Live;
-		removed += h->tid_count - kept;
-		kept_tids += kept;
-		changed |= dies || kept != h->tid_count;
-		if (h->overflow != kNoAddress)
-		{
-			auto *chain = &chains->nodes[chains->count++];
-			chain->node = graph::make_address(block, slot);
-			chain->part = h->overflow;
-			chain->generation = h->generation;
-		}
-		if (!apply)
-			continue;
-		h->tid_count = (uint8_t) kept;
-		if (dies)
-			h->state = (uint8_t) State::Dead;
+		const RecordHeader *h = graph::header(record_at(vacuum, page, slot));
+		count += h->state == (uint8_t) State::Free;
 	}
-	if (apply || !changed)
-	{
-		sweep->stats->num_index_tuples += kept_tids;
-		sweep->stats->tuples_removed += removed;
-	}
-	return changed;
+	return count;
 }
 
-/* Step 1 for all records of a page. Returns with no lock held. */
-void
-sweep_graph_page(Sweep *sweep, BlockNumber block, Buffer buffer, Chains *chains)
+bool
+has_free_part(Page page)
 {
-	bool changed = sweep_records(sweep, block, BufferGetPage(buffer), false, chains);
+	const OmendbTidPart *parts = (const OmendbTidPart *) (const void *) PageGetContents(page);
 
-	if (changed)
+	for (uint32_t i = 0; i < special_of(page)->slots; i++)
 	{
-		/* Rows may have come in between, so ask again. */
-		LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
-		LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
-
-		GenericXLogState *xlog = GenericXLogStart(sweep->index);
-		Page page = GenericXLogRegisterBuffer(xlog, buffer, 0);
-		if (sweep_records(sweep, block, page, true, chains))
-			GenericXLogFinish(xlog);
-		else
-			GenericXLogAbort(xlog);
+		if (parts[i].owner == OMENDB_NO_ADDRESS)
+			return true;
 	}
-	UnlockReleaseBuffer(buffer);
+	return false;
 }
 
-/* The part at an address of a checked overflow page; ERROR when there is none. */
 OmendbTidPart *
-part_at(const Sweep *sweep, Page page, Address address)
+part_at(const Vacuum *vacuum, Page page, Address address)
 {
-	uint32_t slot = graph::address_slot(address);
+	uint32_t slot = address_slot(address);
 
 	if (special_of(page)->kind != OMENDB_PAGE_OVERFLOW || slot >= special_of(page)->slots)
-		omendb_page_damaged(sweep->index, graph::address_block(address),
+		omendb_page_damaged(vacuum->index, address_block(address),
 							"no TID part where a chain leads");
 	OmendbTidPart *part = (OmendbTidPart *) PageGetContents(page) + slot;
 	if (part->count > OMENDB_PART_TIDS)
-		omendb_page_damaged(sweep->index, graph::address_block(address),
+		omendb_page_damaged(vacuum->index, address_block(address),
 							"number of TIDs is out of range");
 	return part;
 }
 
-/* Pin, lock and check the page of a part. An address out of range is the fault of node's page. */
 Buffer
-read_part_page(Sweep *sweep, Address node, Address address)
+read_part_page(Vacuum *vacuum, Address node, Address address, int lockmode)
 {
-	BlockNumber block = graph::address_block(address);
+	BlockNumber block = address_block(address);
 
-	if (block >= sweep->blocks)
-		sweep->blocks = RelationGetNumberOfBlocks(sweep->index);
-	if (block >= sweep->blocks)
-		omendb_page_damaged(sweep->index, graph::address_block(node),
-							"chain of TIDs leaves the index");
-	Buffer buffer = read_page(sweep, block, BUFFER_LOCK_SHARE);
+	if (!block_exists(vacuum, block))
+		omendb_page_damaged(vacuum->index, address_block(node), "chain of TIDs leaves the index");
+	Buffer buffer = read_page(vacuum, block, lockmode);
 	if (!BufferIsValid(buffer))
-		omendb_page_damaged(sweep->index, block, "page is empty");
+		omendb_page_damaged(vacuum->index, block, "page is empty");
 	return buffer;
 }
 
-/* Whether the part belongs to the node; it does not once the node's slot is reused. */
-bool
-belongs(const OmendbTidPart *part, Address node, uint16_t generation)
+namespace
 {
-	return part->owner == node && part->generation == generation;
-}
-
-/* What sweeping the parts of a chain on one page found. */
-struct Run
-{
-	Address next; /* first part on another page, or kNoAddress */
-	uint32_t kept;
-	uint32_t removed;
-	uint32_t parts;
-};
-
-/*
- * Sweep the parts of a chain from `first` as long as they stay on its page.
- * page is locked. A part of another owner ends the chain.
- */
-Run
-sweep_run(const Sweep *sweep, Page page, Address node, uint16_t generation, Address first,
-		  bool apply)
-{
-	BlockNumber block = graph::address_block(first);
-	Run run = {first, 0, 0, 0};
-
-	while (run.next != kNoAddress && graph::address_block(run.next) == block)
-	{
-		OmendbTidPart *part = part_at(sweep, page, run.next);
-		if (!belongs(part, node, generation))
-		{
-			run.next = kNoAddress;
-			break;
-		}
-		if (++run.parts > OMENDB_PARTS_PER_PAGE)
-			omendb_page_damaged(sweep->index, block, "chain of TIDs is a circle");
-		/* Tid has the alignment of uint16_t, as the array has. */
-		uint32_t kept = sweep_tids(sweep, (Tid *) (void *) part->tids, part->count, apply);
-		run.kept += kept;
-		run.removed += part->count - kept;
-		if (apply)
-			part->count = (uint16_t) kept;
-		run.next = part->next;
-	}
-	return run;
-}
-
-/* Step 2 for the parts on one page. Returns with no lock held. */
-Run
-sweep_part_page(Sweep *sweep, Address node, uint16_t generation, Address first)
-{
-	Buffer buffer = read_part_page(sweep, node, first);
-	Run run = sweep_run(sweep, BufferGetPage(buffer), node, generation, first, false);
-
-	if (run.removed > 0)
-	{
-		LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
-		LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
-
-		GenericXLogState *xlog = GenericXLogStart(sweep->index);
-		Page page = GenericXLogRegisterBuffer(xlog, buffer, 0);
-		run = sweep_run(sweep, page, node, generation, first, true);
-		if (run.removed > 0)
-			GenericXLogFinish(xlog);
-		else
-			GenericXLogAbort(xlog);
-	}
-	UnlockReleaseBuffer(buffer);
-	sweep->stats->num_index_tuples += run.kept;
-	sweep->stats->tuples_removed += run.removed;
-	return run;
-}
-
-/*
- * A chain longer than all overflow pages can hold is a circle. Counts pages
- * visited, which may repeat, since a chain may return to a page.
- */
-void
-check_chain_length(Sweep *sweep, Address node, uint64_t visits)
-{
-	if (visits > (uint64_t) sweep->blocks * OMENDB_PARTS_PER_PAGE)
-		omendb_page_damaged(sweep->index, graph::address_block(node), "chain of TIDs is a circle");
-}
-
-/* Whether no part of the chain holds a TID. The record is locked by the caller. */
-bool
-chain_is_empty(Sweep *sweep, Address node, uint16_t generation, Address part)
-{
-	for (uint64_t visits = 0; part != kNoAddress; visits++)
-	{
-		check_chain_length(sweep, node, visits);
-		Buffer buffer = read_part_page(sweep, node, part);
-		const OmendbTidPart *p = part_at(sweep, BufferGetPage(buffer), part);
-		bool mine = belongs(p, node, generation);
-		bool empty = p->count == 0;
-		Address next = p->next;
-		UnlockReleaseBuffer(buffer);
-		if (!mine)
-			return true;
-		if (!empty)
-			return false;
-		part = next;
-	}
-	return true;
-}
-
-/* Step 3: mark the node Dead if it is still the same one and has no TID anywhere. */
-void
-bury_node(Sweep *sweep, Address node, uint16_t generation)
-{
-	BlockNumber block = graph::address_block(node);
-	Buffer buffer = read_page(sweep, block, BUFFER_LOCK_EXCLUSIVE);
-
-	if (!BufferIsValid(buffer))
-		return;
-	uint8_t *records = (uint8_t *) PageGetContents(BufferGetPage(buffer));
-	Size at = graph::address_slot(node) * sweep->meta.slot_bytes;
-	const RecordHeader *h = graph::header((const uint8_t *) records + at);
-
-	if (h->state == (uint8_t) State::Live && h->generation == generation && h->tid_count == 0 &&
-		chain_is_empty(sweep, node, generation, h->overflow))
-	{
-		GenericXLogState *xlog = GenericXLogStart(sweep->index);
-		Page page = GenericXLogRegisterBuffer(xlog, buffer, 0);
-		uint8_t *copy = (uint8_t *) PageGetContents(page) + at;
-		graph::header(copy)->state = (uint8_t) State::Dead;
-		GenericXLogFinish(xlog);
-	}
-	UnlockReleaseBuffer(buffer);
-}
-
-/* Steps 2 and 3 for the nodes of one page that have parts. No lock is held. */
-void
-sweep_chains(Sweep *sweep, const Chains *chains)
-{
-	for (uint32_t i = 0; i < chains->count; i++)
-	{
-		Address node = chains->nodes[i].node;
-		Address part = chains->nodes[i].part;
-		uint16_t generation = chains->nodes[i].generation;
-		uint64_t kept = 0;
-
-		for (uint64_t visits = 0; part != kNoAddress; visits++)
-		{
-			omendb_vacuum_delay_point();
-			check_chain_length(sweep, node, visits);
-			Run run = sweep_part_page(sweep, node, generation, part);
-			kept += run.kept;
-			part = run.next;
-		}
-		if (kept == 0)
-			bury_node(sweep, node, generation);
-	}
-}
 
 void
-sweep_block(Sweep *sweep, BlockNumber block)
+run(Vacuum *vacuum)
 {
-	Chains chains;
-
-	omendb_vacuum_delay_point();
-	Buffer buffer = read_page(sweep, block, BUFFER_LOCK_SHARE);
-	if (!BufferIsValid(buffer))
-		return;
-	if (special_of(BufferGetPage(buffer))->kind != OMENDB_PAGE_GRAPH)
+	sweep(vacuum);
+	if (vacuum->dead.count() > 0)
 	{
-		UnlockReleaseBuffer(buffer);
-		return;
+		mark_above(vacuum);
+		repair(vacuum);
+		free_dead(vacuum);
 	}
-	sweep_graph_page(sweep, block, buffer, &chains);
-	sweep_chains(sweep, &chains);
+	if (vacuum->space_recorded)
+		IndexFreeSpaceMapVacuum(vacuum->index);
 }
 
 } // namespace
 
-} // namespace omendb
+} // namespace omendb::store::vacuum
 
 void
-omendb_vacuum_tids(IndexVacuumInfo *info, IndexBulkDeleteCallback callback, void *callback_state,
+omendb_bulk_delete(IndexVacuumInfo *info, IndexBulkDeleteCallback callback, void *callback_state,
 				   IndexBulkDeleteResult *stats)
 {
-	omendb::Sweep sweep;
+	using omendb::store::vacuum::Vacuum;
 
-	sweep.index = info->index;
-	sweep.strategy = info->strategy;
-	sweep.callback = callback;
-	sweep.callback_state = callback_state;
-	sweep.stats = stats;
-	omendb_read_meta(info->index, &sweep.meta);
+	MemoryContext context =
+		AllocSetContextCreate(CurrentMemoryContext, "omen_hnsw vacuum", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext caller = MemoryContextSwitchTo(context);
+	Vacuum *vacuum = (Vacuum *) palloc0(sizeof(Vacuum));
 
-	/* Exact as of this pass, unlike tuples_removed, which adds up over passes. */
-	stats->num_index_tuples = 0;
-	stats->estimated_count = false;
-	/*
-	 * A page added behind our back holds only rows that are not dead yet, but
-	 * CREATE INDEX CONCURRENTLY wants them all.
-	 */
-	BlockNumber block = OMENDB_META_BLOCK + 1;
-	do
-	{
-		sweep.blocks = RelationGetNumberOfBlocks(info->index);
-		for (; block < sweep.blocks; block++)
-			omendb::sweep_block(&sweep, block);
-	} while (block < RelationGetNumberOfBlocks(info->index));
-	stats->num_pages = sweep.blocks;
+	vacuum->index = info->index;
+	vacuum->strategy = info->strategy;
+	vacuum->callback = callback;
+	vacuum->callback_state = callback_state;
+	vacuum->stats = stats;
+	vacuum->context = context;
+	vacuum->memory = omendb::store::memory_in(context);
+	omendb_read_meta(info->index, &vacuum->meta);
+	vacuum->shape = omendb::store::shape_of(vacuum->meta);
+	vacuum->space = omendb::store::space_of(vacuum->meta, nullptr, nullptr);
+	vacuum->dead.init(&vacuum->memory, vacuum->shape.slots);
+	vacuum->above.init(&vacuum->memory);
+	vacuum->some_live = omendb::graph::kNoAddress;
+	omendb::store::vacuum::run(vacuum);
+	MemoryContextSwitchTo(caller);
+	MemoryContextDelete(context);
 }
