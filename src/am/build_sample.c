@@ -18,8 +18,8 @@
 #include "am/am.h"
 #include "am/build.h"
 
-#define SAMPLE_BLOCKS         512
-#define SAMPLE_ROWS           10000
+#define SAMPLE_BLOCKS 512
+#define SAMPLE_ROWS   10000
 /* A mean of fewer rows than this would be an accident. */
 #define SAMPLE_LEAST_ROWS 256
 #define SAMPLE_BYTES      ((Size) 16 * 1024 * 1024)

@@ -106,13 +106,20 @@ private:
 	/* Candidates read for a place to fill, in halves, and at least. */
 	static constexpr uint32_t kReadHalves = 4;
 	static constexpr uint32_t kReadLeast = 6;
+	static constexpr uint32_t kEnough8ths = 7;
 
-	/* How many links the list shall have that had `before` and keeps `used`. */
+	/*
+	 * How many links the list shall have that had `before` and keeps `used`. One
+	 * that keeps 7 of 8 places is left alone: an insertion may want the lanes.
+	 */
 	uint32_t
 	refilled_links(uint32_t before, uint32_t used) const
 	{
-		(void) used;
-		return before;
+		uint32_t enough = shape_->max_links * kEnough8ths / 8;
+
+		if (used >= enough)
+			return used;
+		return std::max(before, enough);
 	}
 
 	/* ---- lanes to dead nodes ---- */

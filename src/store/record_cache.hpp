@@ -17,45 +17,32 @@
 namespace omendb::store::vacuum
 {
 
-class RecordCache
+/* Copies of the first bytes of records. */
+class CopySets
 {
 public:
-	/* bytes: about as much as may be taken. */
+	/* copy_bytes of each record; total: about as many bytes as may be taken. */
 	void
-	init(Vacuum *vacuum, Size bytes)
+	init(Vacuum *vacuum, Size copy_bytes, Size total)
 	{
 		vacuum_ = vacuum;
-		record_bytes_ = vacuum->shape.slot_bytes;
+		copy_bytes_ = copy_bytes;
 		sets_ = 16;
-		while ((Size) sets_ * 2 * kWays * (record_bytes_ + sizeof(Tag)) <= bytes)
+		while ((Size) sets_ * 2 * kWays * (copy_bytes + sizeof(Tag)) <= total)
 			sets_ *= 2;
 		tags_ = (Tag *) MemoryContextAllocHuge(vacuum->context, sets_ * kWays * sizeof(Tag));
 		for (uint32_t i = 0; i < sets_ * kWays; i++)
 			tags_[i] = Tag{kNoAddress, 0};
-		copies_ = (uint8_t *) MemoryContextAllocHuge(vacuum->context,
-													 (Size) sets_ * kWays * record_bytes_);
-		owner_ = 0;
+		copies_ =
+			(uint8_t *) MemoryContextAllocHuge(vacuum->context, (Size) sets_ * kWays * copy_bytes);
 		turn_ = 0;
 	}
 
-	bool
-	is_dead(Address a) const
-	{
-		return vacuum_->dead.test(a);
-	}
-
-	void
-	begin()
-	{
-		/* After 2^32 owners an old copy may look as if in use: it is kept once more. */
-		owner_++;
-	}
-
-	/* The copy, until begin(); NULL: no such record, or no room for its copy. */
+	/* The copy, which stays for this owner; NULL: no such record, or no room. */
 	const uint8_t *
-	find(Address a)
+	find(Address a, uint32_t owner)
 	{
-		uint32_t first = ((a * 0x9E3779B1u) >> 7) % sets_ * kWays;
+		uint32_t first = ((a * 0x9E3779B1u) >> 4) % sets_ * kWays;
 		uint32_t victim = kNoWay;
 
 		for (uint32_t i = 0; i < kWays; i++)
@@ -63,18 +50,18 @@ public:
 			Tag *tag = &tags_[first + i];
 			if (tag->address == a)
 			{
-				tag->owner = owner_;
-				return copies_ + (Size) (first + i) * record_bytes_;
+				tag->owner = owner;
+				return copies_ + (Size) (first + i) * copy_bytes_;
 			}
 		}
 		turn_++;
 		for (uint32_t i = 0; i < kWays && victim == kNoWay; i++)
 		{
 			uint32_t at = first + (turn_ + i) % kWays;
-			if (tags_[at].address == kNoAddress || tags_[at].owner != owner_)
+			if (tags_[at].address == kNoAddress || tags_[at].owner != owner)
 				victim = at;
 		}
-		return victim == kNoWay ? nullptr : load(a, victim);
+		return victim == kNoWay ? nullptr : load(a, victim, owner);
 	}
 
 private:
@@ -88,24 +75,70 @@ private:
 	};
 
 	const uint8_t *
-	load(Address a, uint32_t at)
+	load(Address a, uint32_t at, uint32_t owner)
 	{
-		uint8_t *copy = copies_ + (Size) at * record_bytes_;
+		uint8_t *copy = copies_ + (Size) at * copy_bytes_;
 
 		tags_[at].address = kNoAddress;
-		if (!copy_record(vacuum_, a, copy))
+		if (!copy_record(vacuum_, a, copy, copy_bytes_))
 			return nullptr;
-		tags_[at] = Tag{a, owner_};
+		tags_[at] = Tag{a, owner};
 		return copy;
 	}
 
 	Vacuum *vacuum_;
 	Tag *tags_;
 	uint8_t *copies_;
-	Size record_bytes_;
+	Size copy_bytes_;
 	uint32_t sets_; /* a power of two */
-	uint32_t owner_;
 	uint32_t turn_;
+};
+
+/* The Records of graph::ListRepair. */
+class RecordCache
+{
+public:
+	/* bytes: about as much as may be taken, if the index has so many records. */
+	void
+	init(Vacuum *vacuum, Size bytes)
+	{
+		const graph::Shape &shape = vacuum->shape;
+		Size slots = (Size) vacuum->blocks * shape.slots;
+
+		dead_ = &vacuum->dead;
+		owner_ = 0;
+		/* Of those that stay only header and vector are asked for. */
+		whole_.init(vacuum, shape.slot_bytes,
+					std::min<Size>(bytes / 4, 2 * vacuum->dead.count() * shape.slot_bytes));
+		heads_.init(vacuum, shape.neighbours_at,
+					std::min<Size>(bytes / 4 * 3, 2 * slots * shape.neighbours_at));
+	}
+
+	bool
+	is_dead(Address a) const
+	{
+		return dead_->test(a);
+	}
+
+	void
+	begin()
+	{
+		/* After 2^32 owners an old copy may look as if in use: it is kept once more. */
+		owner_++;
+	}
+
+	/* The copy, until begin(); NULL: no such record, or no room for its copy. */
+	const uint8_t *
+	find(Address a)
+	{
+		return is_dead(a) ? whole_.find(a, owner_) : heads_.find(a, owner_);
+	}
+
+private:
+	const graph::SlotSet *dead_;
+	CopySets whole_;
+	CopySets heads_;
+	uint32_t owner_;
 };
 
 } // namespace omendb::store::vacuum

@@ -10,8 +10,8 @@
  *
  * Memory: a bit a slot of the index, once more while the tree is repaired; 12
  * bytes a record above level 0; the stack of the tree's repair, at most 4 bytes a
- * dead node; copies of records (vacuum_repair.cpp), a quarter of the maintenance
- * memory at most.
+ * dead node; copies of records (record_cache.hpp), a quarter of the maintenance
+ * memory, or twice what the records take.
  */
 #include "store/vacuum_state.hpp"
 
@@ -60,7 +60,7 @@ read_graph_page(const Vacuum *vacuum, BlockNumber block, int lockmode)
 }
 
 bool
-copy_record(Vacuum *vacuum, Address address, uint8_t *copy)
+copy_record(Vacuum *vacuum, Address address, uint8_t *copy, Size bytes)
 {
 	BlockNumber block = address_block(address);
 	uint32_t slot = address_slot(address);
@@ -73,7 +73,7 @@ copy_record(Vacuum *vacuum, Address address, uint8_t *copy)
 	Page page = BufferGetPage(buffer);
 	bool there = slot < special_of(page)->slots;
 	if (there)
-		memcpy(copy, record_at(vacuum, page, slot), vacuum->shape.slot_bytes);
+		memcpy(copy, record_at(vacuum, page, slot), bytes);
 	UnlockReleaseBuffer(buffer);
 	if (there && (graph::header(copy)->state > (uint8_t) State::Dead ||
 				  graph::header(copy)->level > OMENDB_MAX_LEVEL))

@@ -163,7 +163,8 @@ public:
 	const uint8_t *
 	read(Address a)
 	{
-		return copy_record(vacuum_, a, repair_->record) ? repair_->record : nullptr;
+		return copy_record(vacuum_, a, repair_->record, vacuum_->shape.slot_bytes) ? repair_->record
+																				   : nullptr;
 	}
 
 	void
@@ -563,11 +564,10 @@ repair_pass(Repair *repair, Workers *workers)
 Size
 cache_bytes()
 {
-	constexpr Size kMost = 16 * 1024 * 1024;
 	int kilobytes = IsAutoVacuumWorkerProcess() && autovacuum_work_mem != -1 ? autovacuum_work_mem
 																			 : maintenance_work_mem;
 
-	return std::min<Size>((Size) kilobytes * 1024 / 4, kMost);
+	return (Size) kilobytes * 1024 / 4;
 }
 
 void *

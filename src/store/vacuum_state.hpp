@@ -79,8 +79,8 @@ Buffer read_page(const Vacuum *vacuum, BlockNumber block, int lockmode);
 /* The same where only a graph page will do; InvalidBuffer for another kind, too. */
 Buffer read_graph_page(const Vacuum *vacuum, BlockNumber block, int lockmode);
 
-/* Copy a record as it is now; false when the address leads to none. */
-bool copy_record(Vacuum *vacuum, Address address, uint8_t *copy);
+/* Copy the first bytes of a record as it is now; false when the address leads to none. */
+bool copy_record(Vacuum *vacuum, Address address, uint8_t *copy, Size bytes);
 
 /*
  * Tell the free space map that a page has room for so many things of that size.
