@@ -104,7 +104,7 @@ private:
 	static constexpr uint32_t kMaxFound = 1024;
 	static constexpr uint32_t kSeenSlots = 4096; /* a power of two */
 	/* Candidates read for a place to fill, in halves, and at least. */
-	static constexpr uint32_t kReadHalves = 4;
+	static constexpr uint32_t kReadHalves = 8;
 	static constexpr uint32_t kReadLeast = 6;
 	static constexpr uint32_t kEnough8ths = 7;
 
