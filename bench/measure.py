@@ -8,14 +8,15 @@ import statistics
 import numpy
 import psycopg
 
-from systems import DEFAULT_EF, say
+from options import MIN_ROUNDS
+from systems import DEFAULT_EF
+from terminal import say
 
 TARGETS = (0.95, 0.99)
 DEFAULT_EFS = (4, 7, 10, 15, 20, 30, 40, 60, 100, 200, 400, 800)
 ENOUGH = 0.995  # recall of the last ef worth timing, unless they are given
 DEFAULT_SEARCH = 40  # ef_search of both extensions, always among them
 MARGIN = 0.01  # that the recall of the few queries of a warm-up may be off
-MIN_ROUNDS = 3
 WARM_UP = 300  # untimed queries of each system at each ef
 INTERPOLATED = ("qps", "own_us", "p50_us", "index_accesses", "heap_rows")
 
@@ -42,24 +43,29 @@ def dropped_on_error(system, systems, results):
 
 def judge(data_set, found, k):
     """What share of the nearest 1 and k were found, and what no index may do:
-    fewer rows than asked for, a row twice, rows out of order."""
-    hits_1 = hits_k = short = twice = disordered = 0
+    fewer rows than asked for, a row twice, rows out of order, rows that the
+    question excludes."""
+    hits_1 = hits_k = short = twice = disordered = wrong = 0
+    limit = min(k, data_set.rows)
     for query, ids in enumerate(found):
         distances = data_set.distances(ids, query)
         # Right is whatever is as near as the k-th; the margin is float64's rounding.
-        limits = data_set.limits[query] * (1 + 1e-12) + 1e-13
+        limits = data_set.limits[query]
+        limits = limits + abs(limits) * 1e-12 + 1e-13
         hits_1 += int((distances[:1] <= limits[0]).sum())
         # A row given twice is found once.
         _, once = numpy.unique(ids, return_index=True)
         hits_k += int((distances[once] <= limits[k - 1]).sum())
-        short += len(ids) < min(k, data_set.rows)
+        short += len(ids) < limit
+        wrong += not numpy.isin(ids, data_set.ids).all() if data_set.is_subset() else 0
         twice += len(once) < len(ids)
         # The operators work in float32.
-        slack = 1e-6 * distances[:-1] if data_set.metric == "l2" else 1e-6
+        slack = 1e-6 * (1 if data_set.metric == "cosine" else abs(distances[:-1]))
         disordered += bool((distances[1:] < distances[:-1] - slack).any())
     n = len(found)
-    return {"recall_1": hits_1 / n, f"recall_{k}": hits_k / (n * k), "short": short,
-            "twice": twice, "disordered": disordered}
+    return {"recall_1": hits_1 / n, f"recall_{k}": hits_k / (n * limit), "short": short,
+            "twice": twice, "disordered": disordered, "wrong": wrong,
+            "rows": sum(map(len, found)) / n}
 
 
 def speed(rounds):
@@ -106,16 +112,17 @@ def at_targets(points):
 
 # ---- building ----
 
-def open_all(systems, results, data_set):
+def open_all(systems, results, data_set, **how):
     for system in list(systems):
         with dropped_on_error(system, systems, results):
-            results[system.name].update(system.open(data_set))
+            results[system.name].update(system.open(data_set, **how))
 
 
 def build_one(system, result, processes=None):
     built = system.build(processes)
     result.setdefault("builds", []).append({**built, "load_average": os.getloadavg()[0]})
-    say(f"  {system.name}: {system.data_set.rows} rows built in {built['seconds']:.1f} s, "
+    rows = built.get("rows", system.data_set.rows)
+    say(f"  {system.name}: {rows} rows built in {built['seconds']:.1f} s, "
         f"{built['processes']} processes")
     return built
 
@@ -160,8 +167,8 @@ def plan(system, ks, given, enough):
     that were asked for are all timed."""
     points = {}
     for k in ks:
-        least = system.least_ef if k == 10 else k
-        efs = [ef for ef in given or DEFAULT_EFS if ef >= least]
+        least, more = system.efs(k)
+        efs = [ef for ef in given or (*more, *DEFAULT_EFS) if ef >= least]
         for ef in warm_up(system, k, efs, None if given else enough):
             points[k, ef] = system.accesses(ef) if k == 10 else {}
             system.check(k, ef)
@@ -220,9 +227,9 @@ def query_all(systems, results, options, ks=(10, 100), enough=ENOUGH):
         results[system.name]["at"] = at_targets(points)
 
 
-def at_default(system, count):
-    """Recall and speed at the default ef_search, warm."""
-    system.turn(DEFAULT_EF, 10, 0, count, floor=False)
-    ids, seconds, floor = system.turn(DEFAULT_EF, 10, 0, count)
-    system.check(10, DEFAULT_EF)
+def at_default(system, count, ef=DEFAULT_EF):
+    """Recall and speed at the default ef_search or another, warm."""
+    system.turn(ef, 10, 0, count, floor=False)
+    ids, seconds, floor = system.turn(ef, 10, 0, count)
+    system.check(10, ef)
     return {**judge(system.data_set, ids, 10), **speed([(seconds, floor)])}

@@ -11,7 +11,9 @@ import datasets
 import tables
 from measure import (MARGIN, TARGETS, at_default, build_all, build_one, build_seconds,
                      dropped_on_error, fault, open_all, query_all)
-from systems import drop_page_cache, make_systems, say
+from server import drop_page_cache
+from systems import make_systems
+from terminal import say
 
 MEGABYTE = 1 << 20
 
@@ -23,13 +25,12 @@ class Run:
     results: dict
     save: object
 
-    def data_sets(self):
-        """Each that was asked for, and a place for its results."""
+    def data_sets(self, rows=None):
+        """Each that was asked for, of so many rows, and a place for its results."""
         self.results["data_sets"] = []
+        rows = rows or max(self.options.rows, default=None)
         for name in self.options.data_sets:
-            rows = self.options.rows
-            data_set = datasets.load(name, self.options.cache, self.options.data,
-                                     max(rows) if rows else None)
+            data_set = datasets.load(name, self.options, rows)
             say(f"\n== {name}: {data_set.rows} x {data_set.dim}, {data_set.metric}, "
                 f"{len(data_set.queries)} queries")
             result = {"name": name, "rows": data_set.rows, "dim": data_set.dim,
@@ -286,5 +287,5 @@ def cold_start(system, count):
             "found": float(sum(map(len, found)))}
 
 
-MODES = {"compare": compare, "build": build, "scaling": scaling, "memory": memory,
-         "cold": cold, "shapes": shapes}
+RUNS = {"compare": compare, "build": build, "scaling": scaling, "memory": memory,
+        "cold": cold, "shapes": shapes}

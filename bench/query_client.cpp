@@ -8,10 +8,15 @@
 //   prepare NAME TYPE TEXT         a statement; $1 is of that type
 //   run NAME FIRST COUNT           queries FIRST .. FIRST + COUNT - 1
 //   floor COUNT                    a one-row SELECT as often
+//   copy TABLE ID FIRST COUNT BATCH    vectors FIRST .. FIRST + COUNT - 1 as rows
+//   insert TABLE ID FIRST COUNT BATCH  (id, embedding), ID the first; so many of
+//                                  them in each COPY or prepared multi-row INSERT
 //
 // FILE: u32 vectors, u32 dim, then all of them as float32. The answer to run:
 // COUNT x i64 nanoseconds, COUNT x i64 rows found, then the ids, i64 each; to
-// floor: COUNT x i64 nanoseconds. The parameter and the ids are binary.
+// floor, copy and insert: an i64 of nanoseconds for each statement. Parameters,
+// ids and what is copied are binary.
+#include <algorithm>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -130,6 +135,10 @@ private:
 	Oid type_of(const std::string &name);
 	std::string run(const std::string &name, size_t first, size_t count);
 	std::string floor(size_t count);
+	void copy(const std::string &table, int64_t id, size_t first, size_t count);
+	void prepare_insert(const std::string &table, size_t rows);
+	void insert(int64_t id, size_t first, size_t count);
+	std::string write(bool copies, std::istringstream &words);
 
 	// Throws the server's message unless the result is of that kind.
 	PGresult *
@@ -156,6 +165,7 @@ private:
 	PGconn *connection_;
 	std::vector<std::string> queries_;
 	bool has_floor_ = false;
+	std::string inserts_; // what "insert" is prepared for
 };
 
 std::string
@@ -265,6 +275,135 @@ Client::floor(size_t count)
 	return out;
 }
 
+// One COPY, whose rows are made while it runs: that is a copy of their bytes.
+void
+Client::copy(const std::string &table, int64_t id, size_t first, size_t count)
+{
+	constexpr size_t piece = 1 << 16;
+	std::string text = "COPY " + table + " (id, embedding) FROM STDIN (FORMAT binary)";
+	std::string out("PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0", 19);
+	bool sent = true;
+
+	PQclear(checked(PQexec(connection_, text.c_str()), PGRES_COPY_IN));
+	out.reserve(2 * piece);
+	for (size_t i = 0; i < count && sent; i++)
+	{
+		const std::string &message = queries_[first + i];
+
+		put(out, uint16_t{2});
+		put(out, uint32_t{4});
+		put(out, static_cast<uint32_t>(id + static_cast<int64_t>(i)));
+		put(out, static_cast<uint32_t>(message.size()));
+		out += message;
+		if (out.size() >= piece)
+		{
+			sent = PQputCopyData(connection_, out.data(), static_cast<int>(out.size())) == 1;
+			out.clear();
+		}
+	}
+	put(out, uint16_t{0xffff});
+	sent = sent && PQputCopyData(connection_, out.data(), static_cast<int>(out.size())) == 1;
+	sent = sent && PQputCopyEnd(connection_, nullptr) == 1;
+	PGresult *result = PQgetResult(connection_);
+	bool done = sent && PQresultStatus(result) == PGRES_COMMAND_OK;
+	PQclear(result);
+	std::string error = PQerrorMessage(connection_);
+	while ((result = PQgetResult(connection_)))
+	{
+		PQclear(result);
+	}
+	if (!done)
+	{
+		throw std::runtime_error(error);
+	}
+}
+
+// INSERT INTO TABLE (id, embedding) VALUES ($1, $2), ($3, $4), ...
+void
+Client::prepare_insert(const std::string &table, size_t rows)
+{
+	std::string text = "INSERT INTO " + table + " (id, embedding) VALUES ";
+	std::vector<Oid> types;
+
+	if (inserts_ == table + " " + std::to_string(rows))
+	{
+		return;
+	}
+	if (!inserts_.empty())
+	{
+		PQclear(checked(PQexec(connection_, "DEALLOCATE \"insert\""), PGRES_COMMAND_OK));
+		inserts_.clear();
+	}
+	Oid vector = type_of("vector");
+	for (size_t row = 0; row < rows; row++)
+	{
+		text += (row == 0 ? "($" : ", ($") + std::to_string(2 * row + 1) + ", $" +
+				std::to_string(2 * row + 2) + ")";
+		types.insert(types.end(), {INT4_OID, vector});
+	}
+	PQclear(checked(PQprepare(connection_, "insert", text.c_str(), static_cast<int>(types.size()),
+							  types.data()),
+					PGRES_COMMAND_OK));
+	inserts_ = table + " " + std::to_string(rows);
+}
+
+void
+Client::insert(int64_t id, size_t first, size_t count)
+{
+	std::vector<std::string> ids(count);
+	std::vector<const char *> values;
+	std::vector<int> lengths, formats(2 * count, 1);
+
+	for (size_t i = 0; i < count; i++)
+	{
+		put(ids[i], static_cast<uint32_t>(id + static_cast<int64_t>(i)));
+		for (const std::string *each : {&ids[i], &queries_[first + i]})
+		{
+			values.push_back(each->data());
+			lengths.push_back(static_cast<int>(each->size()));
+		}
+	}
+	PQclear(checked(PQexecPrepared(connection_, "insert", static_cast<int>(values.size()),
+								   values.data(), lengths.data(), formats.data(), 1),
+					PGRES_COMMAND_OK));
+}
+
+std::string
+Client::write(bool copies, std::istringstream &words)
+{
+	std::string table, out;
+	std::vector<int64_t> times;
+	int64_t id = 0;
+	size_t first = 0, count = 0, batch = 0;
+
+	if (!(words >> table >> id >> first >> count >> batch) || batch == 0 ||
+		first > queries_.size() || count > queries_.size() - first)
+	{
+		throw std::runtime_error("no such rows");
+	}
+	for (size_t done = 0; done < count; done += batch)
+	{
+		size_t rows = std::min(batch, count - done);
+
+		if (!copies)
+		{
+			prepare_insert(table, rows);
+		}
+		int64_t start = now();
+		if (copies)
+		{
+			copy(table, id + static_cast<int64_t>(done), first + done, rows);
+		}
+		else
+		{
+			insert(id + static_cast<int64_t>(done), first + done, rows);
+		}
+		times.push_back(now() - start);
+	}
+	append(out, times);
+	return out;
+}
+
 std::string
 Client::answer(const std::string &line)
 {
@@ -294,6 +433,10 @@ Client::answer(const std::string &line)
 	if (command == "floor" && words >> count)
 	{
 		return floor(count);
+	}
+	if (command == "copy" || command == "insert")
+	{
+		return write(command == "copy", words);
 	}
 	throw std::runtime_error("query_client: no such command: " + line);
 }

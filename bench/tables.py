@@ -137,7 +137,15 @@ def point_row(name, ef, of_k):
 
 def faults_of(*points):
     return ", ".join(f"{point[name]} {name}" for point in points
-                     for name in ("short", "twice", "disordered") if point.get(name))
+                     for name in ("short", "twice", "disordered", "wrong") if point.get(name))
+
+
+def soundness(result):
+    """Faults of the answers and of the index itself."""
+    found = [faults_of(result.get("queries", {}), *result.get("points", []))]
+    if result.get("problems"):
+        found.append(f"{result['problems']} problems in the index")
+    return ", ".join(text for text in found if text)
 
 
 # ---- several at once ----
@@ -263,3 +271,77 @@ def cold(data_set):
         yield row(name, f"{each['p50_us']:.0f}", f"{each['mean_us']:.0f}",
                   f"{each['first_us']:.0f}", f"{each['slowest_us']:.0f}", f"{each['read']:.1f}",
                   f"{each['again_us']:.0f}", f"{each['recall_10']:.4f}", *ratios)
+
+
+def clients(data_set):
+    yield from title(data_set)
+    yield (f"{data_set['indexed']} rows; pgbench -M prepared, {data_set['seconds']} s each, "
+           "scripts of bench/pgbench.")
+    yield ""
+    yield from head("load", "clients", "system", "transactions/s", "against 1 client",
+                    "omendb is", "statement", "statements/s", "p50 us", "p99 us")
+    first = leader(data_set["systems"])
+    rates = {(name, each["load"], each["clients"]): each["rate"]
+             for name, result in data_set["systems"].items() for each in result["runs"]}
+    for load, count in dict.fromkeys(key[1:] for key in rates):
+        for name, result in data_set["systems"].items():
+            for each in result["runs"]:
+                if (each["load"], each["clients"]) == (load, count):
+                    yield from client_rows(name, each, rates, first)
+    for name, result in data_set["systems"].items():
+        if "error" in result:
+            yield failed(name, result)
+    yield ""
+    yield from head("system", "ef", "recall@10 before", "after all runs", "after VACUUM",
+                    "faults after VACUUM")
+    for name, result in data_set["systems"].items():
+        recalls = [f"{result[when]['recall_10']:.4f}" if when in result else "-"
+                   for when in ("before", "after", "vacuumed")]
+        yield row(name, result.get("ef", "-"), *recalls,
+                  soundness({**result, "queries": result.get("vacuumed", {})}))
+
+
+def client_rows(name, each, rates, first):
+    """One for each statement of the load."""
+    load, count, rate = each["load"], each["clients"], each["rate"]
+    begin = [load, count, name, f"{rate:.0f}", times(rate, rates.get((name, load, 1))),
+             times(rates.get((first, load, count)), rate) if name != first else ""]
+    for statement, found in each["statements"].items():
+        spread = [f"{found[p]:.0f}" if p in found else "-" for p in ("p50_us", "p99_us")]
+        yield row(*begin, statement, f"{found['rate']:.0f}", *spread)
+        begin = [""] * len(begin)
+
+
+def filtered(data_set):
+    yield from title(data_set)
+    yield from head("filter", "rows that pass", "system", "ef", "rows returned", "recall@10",
+                    "queries/s", "p50 us", "p99 us", "index accesses", "heap rows",
+                    "planner would take", "faults")
+    for each in data_set["filters"]:
+        for name, result in each["systems"].items():
+            begin = [each["share"], each["rows"], name]
+            if "error" in result or not result["points"]:
+                yield row(*begin, f"failed: {result.get('error', '')}")
+                continue
+            for point in result["points"]:
+                yield row(*begin, point["ef"], f"{point['rows']:.2f}",
+                          f"{point['recall_10']:.4f}", f"{point['qps']:.0f}",
+                          f"{point['p50_us']:.0f}", f"{point['p99_us']:.0f}",
+                          f"{point['index_accesses']:.0f}", f"{point['heap_rows']:.1f}",
+                          result["plan"], faults_of(point))
+
+
+def targets(data_set):
+    yield from title(data_set)
+    yield from head("what", "target", "measured", "unit", "met", "with")
+    for each in data_set["targets"]:
+        value = each["measured"]
+        yield row(each["what"], each["target"],
+                  f"{value:.4f}" if value < 1 else f"{value:.2f}" if value < 100
+                  else f"{value:.0f}", each["unit"], "yes" if each["met"] else "**no**",
+                  each["note"])
+    for each in data_set.get("failures", []):
+        yield row("failed", each["error"])
+    yield ""
+    met = sum(each["met"] for each in data_set["targets"])
+    yield f"{met} of {len(data_set['targets'])} met."
