@@ -10,6 +10,7 @@ import json
 import os
 import pathlib
 import re
+import signal
 import subprocess
 import sys
 
@@ -91,6 +92,8 @@ def errors(value):
 
 
 def main():
+    # The server is stopped whatever ends the run.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("bench: terminated"))
     options = choices.completed(choices.parser(__doc__).parse_args())
     settings = server_settings(options)
     with Server(settings) as server:

@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import os
 import subprocess
 import time
 
@@ -92,8 +93,9 @@ class Faiss:
     """In this process, as Debian builds it (for any processor of the architecture);
     a query's time includes Python's call of it."""
 
-    # What index_factory takes; {lists} is 4 sqrt(rows), {bytes} dim / 2.
-    KINDS = {"faiss": f"HNSW{HNSWLIB_M},Flat", "faiss-ivfpq": "IVF{lists},PQ{bytes}"}
+    # What index_factory takes; {lists} is 4 sqrt(rows), {bytes} dim / 2; np: without a
+    # training that only polysemous search needs.
+    KINDS = {"faiss": f"HNSW{HNSWLIB_M},Flat", "faiss-ivfpq": "IVF{lists},PQ{bytes}np"}
 
     def __init__(self, kind, options):
         self.name = kind
@@ -102,6 +104,8 @@ class Faiss:
         self.index = None
 
     def available(self):
+        # Threads that spin while they wait take the processor from those they wait for.
+        os.environ.setdefault("OMP_WAIT_POLICY", "passive")
         try:
             self.faiss = importlib.import_module("faiss")
         except ImportError:

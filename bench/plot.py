@@ -13,7 +13,9 @@ import matplotlib
 matplotlib.use("Agg")
 from matplotlib import pyplot  # noqa: E402  (the backend comes first)
 
-COLOURS = {"omendb": "tab:red", "pgvector": "tab:blue", "hnswlib": "tab:gray"}
+COLOURS = {"omendb": "tab:red", "pgvector": "tab:blue", "hnswlib": "tab:gray",
+           "ivfflat": "tab:purple", "faiss": "tab:green", "faiss-ivfpq": "tab:olive"}
+LIBRARIES = {"hnswlib", "faiss", "faiss-ivfpq"}
 
 
 def draw(axis, data_set):
@@ -25,7 +27,7 @@ def draw(axis, data_set):
         rate = [point["qps"] for point in points]
         spread = [[point["qps"] - point["qps_min"] for point in points],
                   [point["qps_max"] - point["qps"] for point in points]]
-        label = name + (" (in-process, no SQL)" if name == "hnswlib" else "")
+        label = name + (" (no SQL)" if name in LIBRARIES else "")
         axis.errorbar(recall, rate, spread, marker="o", markersize=4, linewidth=1.5,
                       elinewidth=0.5, color=COLOURS.get(name), label=label)
         for point in points:

@@ -4,7 +4,7 @@
 //
 //   query_client CONNINFO          its first answer is libpq's version
 //   sql TEXT                       values end with 0x1f, rows with 0x1e
-//   vectors FILE                   of which the queries are made, once
+//   vectors FILE                   of which queries and rows are made
 //   prepare NAME TYPE TEXT         a statement; $1 is of that type
 //   run NAME FIRST COUNT           queries FIRST .. FIRST + COUNT - 1
 //   floor COUNT                    a one-row SELECT as often

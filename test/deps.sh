@@ -86,6 +86,7 @@ need_bench()
     need libpq-dev test -e "$("${PG_CONFIG:-pg_config}" --includedir 2>/dev/null)/libpq-fe.h"
     need_header libhnswlib-dev hnswlib/hnswlib.h
     need_module python3-h5py h5py
+    need_module python3-tqdm tqdm
     need_module python3-faiss faiss
     need zstd command -v zstd
     need npm command -v npm
