@@ -13,7 +13,7 @@ fresh()
 {
     rm -rf "$work/tree"
     mkdir -p "$work/tree"/{src/{base,simd,quant,graph,store,types,am,pg},sql,expected} \
-        "$work/tree"/test/{lint,isolation/specs,isolation/expected}
+        "$work/tree"/test/{lint,isolation/specs,isolation/expected} "$work/tree/bench"
     cd "$work/tree"
     : >test/lint/README.md
     printf '#include <stdint.h>\n' >src/base/a.h
@@ -23,6 +23,15 @@ fresh()
         >src/store/a.cpp
     printf '%s\n' '#include "postgres.h"' '#include "store/index.h"' \
         'int aminsert_x(int a, int b, int c, int d, int e, int g, int h, int i);' >src/am/a.c
+    printf '%s\n' 'import argparse' "MODES = {'one': 'of two', 'two': 'the other'}" \
+        'def parser(text):' '    made = argparse.ArgumentParser(description=text)' \
+        "    made.add_argument('mode', choices=list(MODES))" \
+        "    made.add_argument('--rows', type=int)" '    return made' >bench/options.py
+    touch bench/bench.py
+    printf '%s\n' '# --depth' >bench/other.py
+    printf '%s\n' '`bench/bench.py one --rows 3`, `... --rows 4`' '' '```' \
+        'bench/bench.py two   # comment' '```' >bench/README.md
+    echo 'See `bench/other.py --depth 3`.' >README.md
     # Words that only look like violations.
     printf '%s\n' '/* new, free(), ~Word(x) */' 'X &operator=(const X &) = delete;' \
         'const char *s = "throw new";' 'int i = ~SOME_BITS(3);' >src/base/b.hpp
@@ -54,7 +63,7 @@ fires()
     fi
 }
 
-for check in layers style; do
+for check in layers style bench; do
     fresh
     if /usr/bin/python3 "$lint/check_$check.py" . >"$work/out" 2>&1; then
         judge "$check: clean" yes
@@ -111,6 +120,15 @@ fires style twins sql/x.sql 'SELECT 1;\n'
 fires style twins expected/x.out 'x\n'
 fires style twins test/isolation/specs/x.spec 'x\n'
 fires style listed test/lint/check_x.py 'pass\n'
+
+fires bench commands README.md '`bench/bench.py three`\n'
+fires bench commands README.md '| x | `bench/bench.py one --depth 3` |\n'
+fires bench commands README.md '```\nbench/none.py\n```\n'
+fires bench commands README.md '`bench/other.py --rows 3`\n'
+fires bench commands bench/README.md '`--depth`: `one` `two` `--rows`\n'
+fires bench commands bench/README.md '`... --depth 3`: `one` `two` `--rows`\n'
+fires bench said bench/README.md '`one` `--rows`\n'
+fires bench said bench/README.md '`one` `two`\n'
 
 # symbols CASE RULE SOURCE: the same for a built library.
 symbols()
