@@ -578,23 +578,6 @@ show_kernels(Roofs &roofs, const OmendbKernels *k)
 			 return bits_of(out[0]);
 		 });
 
-	const auto many_f32 = [](auto kernel)
-	{
-		return [kernel](const Rows &r, size_t i)
-		{
-			const float *rows[kManyRows];
-			float out[kManyRows];
-
-			for (size_t j = 0; j < kManyRows; j++)
-				rows[j] = r.row<float>(i + j);
-			kernel(r.q, rows, kManyRows, r.n, out);
-			return bits_of(out[0]);
-		};
-	};
-	show(roofs, k, "l2_f32_many x8", {4 * (many + 1), 0, 4 * many, 4 * many, 0}, 4, kManyRows,
-		 many_f32(k->l2_f32_many));
-	show(roofs, k, "dot_f32_many x8", {4 * (many + 1), 0, 4 * many, 0, 0}, 4, kManyRows,
-		 many_f32(k->dot_f32_many));
 	show(roofs, k, "l2_f32_i8", {5, 0, 8, 4, 8}, 1, 1,
 		 [k](const Rows &r, size_t i)
 		 { return bits_of(k->l2_f32_i8(r.q, r.row<int8_t>(i), 0.01f, r.n)); });

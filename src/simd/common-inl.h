@@ -57,16 +57,6 @@ sum_lanes_of_four(const VecI v[4])
 	return fold_to_4(add32(unpack_lo64(ab, cd), unpack_hi64(ab, cd)));
 }
 
-OMENDB_INLINE simde__m128
-sum_lanes_of_four(const VecF v[4])
-{
-	const VecI a = bits_of(v[0]), b = bits_of(v[1]), c = bits_of(v[2]), d = bits_of(v[3]);
-	const VecI ab = bits_of(add(floats_of(unpack_lo32(a, b)), floats_of(unpack_hi32(a, b))));
-	const VecI cd = bits_of(add(floats_of(unpack_lo32(c, d)), floats_of(unpack_hi32(c, d))));
-
-	return fold_to_4(add(floats_of(unpack_lo64(ab, cd)), floats_of(unpack_hi64(ab, cd))));
-}
-
 OMENDB_INLINE int32_t
 sum_lanes(VecI v)
 {

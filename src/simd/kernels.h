@@ -82,11 +82,6 @@ extern "C"
 		float (*sumsq_f32)(const float *a, size_t n);
 		/* out = { <a,b>, <a,a>, <b,b> } in one pass */
 		void (*cosine_f32)(const float *a, const float *b, size_t n, float out[3]);
-		/* out[i] = l2_f32 (dot_f32) of q and rows[i], i < count, with shared horizontal sums */
-		void (*l2_f32_many)(const float *q, const float *const *rows, size_t count, size_t n,
-							float *out);
-		void (*dot_f32_many)(const float *q, const float *const *rows, size_t count, size_t n,
-							 float *out);
 
 		/* ---- sparse float32 ---- */
 		/*

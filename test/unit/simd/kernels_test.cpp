@@ -432,42 +432,6 @@ TEST_P(KernelsTest, SparseDistancesOfAnyIndices)
 	}
 }
 
-TEST_P(KernelsTest, FloatDistancesToMany)
-{
-	for (size_t n : lengths())
-		for (size_t count : n > 257 ? std::vector<size_t>{3, 8} : std::vector<size_t>{0, 1, 5, 17})
-		{
-			Unaligned<float> q(random_floats(n, 1, 1.0f, 3.0f), 3);
-			std::vector<Unaligned<float>> rows;
-			std::vector<const float *> pointers;
-			Unaligned<float> l2(std::vector<float>(count), 1), dot(std::vector<float>(count), 2);
-
-			for (size_t i = 0; i < count; i++)
-				rows.emplace_back(random_floats(n, static_cast<uint32_t>(2 + i), 1.0f, 3.0f),
-								  i % 5);
-			for (Unaligned<float> &row : rows)
-				pointers.push_back(row.get());
-			k->l2_f32_many(q.get(), pointers.data(), count, n, l2.get());
-			k->dot_f32_many(q.get(), pointers.data(), count, n, dot.get());
-			const std::vector<float> x = q.copy(), l2s = l2.copy(), dots = dot.copy();
-			for (size_t i = 0; i < count; i++)
-			{
-				const std::vector<float> y = rows[i].copy();
-				Reference expected_l2, expected_dot;
-
-				for (size_t j = 0; j < n; j++)
-				{
-					const double a = x[j], b = y[j];
-
-					expected_l2.add((a - b) * (a - b));
-					expected_dot.add(a * b);
-				}
-				expect_within_bound(l2s[i], expected_l2, n, "l2_f32_many");
-				expect_within_bound(dots[i], expected_dot, n, "dot_f32_many");
-			}
-		}
-}
-
 TEST_P(KernelsTest, DistancesToStoredRecords)
 {
 	const float scale = 0.0123f;
