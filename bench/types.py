@@ -37,7 +37,8 @@ class System:
         self.name = name
         with psycopg.connect(autocommit=True) as connection:
             connection.execute(f"CREATE DATABASE {name}")
-        self.connection = psycopg.connect(dbname=name, autocommit=True)
+        # Tables are made anew, so that nothing prepared would last.
+        self.connection = psycopg.connect(dbname=name, autocommit=True, prepare_threshold=None)
         self.connection.execute(f"CREATE EXTENSION {EXTENSIONS[name]}")
         self.connection.execute("CREATE EXTENSION pg_prewarm")
         (self.version,) = self.connection.execute(
