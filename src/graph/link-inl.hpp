@@ -35,6 +35,17 @@ pruned_links(uint32_t max_links)
 	return n > 0 ? n : 1;
 }
 
+/*
+ * How many neighbours get a link back where each is a page to be changed and logged,
+ * those first that selection picked as diverse: 20 of 32. SIFT as below: with 16
+ * recall@10 at ef_search 20 falls from .995 to .991, with 20 not; WAL by a tenth.
+ */
+inline uint32_t
+links_back(uint32_t max_links)
+{
+	return (max_links * 5 + 7) / 8;
+}
+
 /* At most half of a list is protected; the next candidate adopts. */
 inline uint32_t
 max_protected(uint32_t max_links)

@@ -163,6 +163,20 @@ vector_of_copy(const OmendbInsert *s, const Copy &copy)
 		   (size_t) copy.vector * quant::stored_bytes(s->shape.storage, s->shape.dim);
 }
 
+/* The nearest options of a kind get links back, up to `left`; returns what is left of it. */
+uint32_t
+choose_back(OmendbInsert *s, graph::Pick pick, uint32_t left)
+{
+	for (size_t i = 0; i < s->options.size && left > 0; i++)
+	{
+		if (s->options[i].pick != pick)
+			continue;
+		s->neighbours[i].back = true;
+		left--;
+	}
+	return left;
+}
+
 /* The neighbours among what the search of that level found alive. */
 void
 select(OmendbInsert *s, uint32_t level)
@@ -180,11 +194,15 @@ select(OmendbInsert *s, uint32_t level)
 		s->options[n++] = graph::Option{copy.distance, copy.address,  vector_of_copy(s, copy),
 										copy.scale,    copy.self_dot, graph::kNoLane,
 										false,         false,         graph::Pick::None};
-		(void) s->neighbours.push(Neighbour{copy.address, copy.distance, copy.generation, false});
+		(void) s->neighbours.push(
+			Neighbour{copy.address, copy.distance, copy.generation, false, false});
 	}
 	s->options.size = n;
 	graph::select_neighbours(s->space, s->shape, s->options.data, n,
 							 graph::pruned_links(s->shape.max_links));
+	uint32_t left = graph::links_back(s->shape.max_links);
+	left = choose_back(s, graph::Pick::Diverse, left);
+	(void) choose_back(s, graph::Pick::Fill, left);
 	size_t kept = 0;
 	for (size_t i = 0; i < n; i++)
 	{
@@ -223,6 +241,8 @@ link_neighbour(OmendbInsert *s, OmendbChange *change, Neighbour *neighbour, uint
 		neighbour->gone = true;
 		return;
 	}
+	if (!neighbour->back)
+		return;
 	graph::Newcomer newcomer = {s->address, s->own, &s->query};
 	memcpy(s->other, record, s->shape.slot_bytes);
 	if (graph::enter_by_codes(s->space, s->shape, s->other, newcomer, neighbour->distance, false,

@@ -74,6 +74,7 @@ struct Neighbour
 	Address address;
 	float distance;
 	uint16_t generation;
+	bool back; /* it gets a link back; the others are only looked at */
 	bool gone; /* it was dead or another node when looked at again */
 };
 

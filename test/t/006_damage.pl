@@ -130,7 +130,10 @@ CASE: for my $case (@cases)
 		[ count => "SELECT count(*) FROM $table" ],
 		[ stats => "SELECT count(*) FROM omen_hnsw_stats('${table}_v')" ],
 		[ check => "SELECT severity, invariant, block, detail FROM omen_hnsw_check('${table}_v')" ],
-		# It changes the index: last.
+		# They change the index: last. Equal vectors, then new ones.
+		[ join => "INSERT INTO $table SELECT 9000 + id, v FROM $source WHERE id % 9 = 0" ],
+		[ insert => "INSERT INTO $table SELECT 19000 + id, v + v FROM $source WHERE id % 9 = 0" ],
+		[ insert_more => "INSERT INTO $table SELECT 29000 + id, v * v FROM $source WHERE id % 9 = 0" ],
 		[ vacuum => "DELETE FROM $table WHERE id % 7 = 0; VACUUM $table" ],
 		[ reindex => "REINDEX INDEX ${table}_v" ],
 		[ again => "SELECT severity, invariant, block, detail FROM omen_hnsw_check('${table}_v')" ]);
