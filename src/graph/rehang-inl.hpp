@@ -41,6 +41,95 @@ struct Rehung
 	bool complete; /* nothing live but the heir hangs on it now */
 };
 
+/*
+ * Where the child of a protected link is in a list or can be: an empty lane, one
+ * to a dead node, one that the last selection only filled, any other that is not
+ * protected; kNoLane when all are.
+ */
+template <typename IsDead>
+uint32_t
+lane_for_child(const Shape &shape, const uint8_t *record, Address child, IsDead is_dead)
+{
+	const uint32_t *links = neighbours(shape, record);
+	const uint32_t *kept = protected_mask(shape, record);
+	const uint32_t *diverse = kept + shape.blocks;
+	uint32_t best = kNoLane;
+	int best_worth = 4;
+
+	for (uint32_t lane = 0; lane < shape.max_links; lane++)
+	{
+		int worth = 3;
+
+		if (links[lane] == child)
+			return lane;
+		if (get_bit(kept, lane))
+			continue;
+		if (links[lane] == kNoAddress)
+			worth = 0;
+		else if (is_dead(links[lane]))
+			worth = 1;
+		else if (!get_bit(diverse, lane))
+			worth = 2;
+		if (worth < best_worth)
+		{
+			best = lane;
+			best_worth = worth;
+		}
+	}
+	return best;
+}
+
+/*
+ * A protected link from a record to child, whose code it is. False, nothing
+ * changed, when the record is no live node or protects as many as it may.
+ */
+template <typename IsDead>
+bool
+take_child(const quant::Space &space, const Shape &shape, uint8_t *record, Address child,
+		   const quant::LaneCode &code, IsDead is_dead)
+{
+	const RecordHeader *h = header((const uint8_t *) record);
+
+	if (h->state != (uint8_t) State::Live || h->level != 0 ||
+		list_state(shape, record).protected_count >= max_protected(shape.max_links))
+		return false;
+	uint32_t lane = lane_for_child(shape, record, child, is_dead);
+	if (lane == kNoLane)
+		return false;
+	if (neighbours(shape, (const uint8_t *) record)[lane] == child)
+		set_bit(protected_mask(shape, record), lane, true);
+	else
+		put_link(space, shape, record, lane, Link{child, 0, nullptr, true, false}, code);
+	return true;
+}
+
+/* The protected link from a record to child becomes an ordinary one. */
+inline void
+give_child(const Shape &shape, uint8_t *record, Address child)
+{
+	for (uint32_t lane = 0; lane < shape.max_links; lane++)
+	{
+		if (neighbours(shape, (const uint8_t *) record)[lane] == child)
+			set_bit(protected_mask(shape, record), lane, false);
+	}
+}
+
+/* A dead record becomes a free slot of the next generation. */
+inline void
+free_record(const Shape &shape, uint8_t *record)
+{
+	RecordHeader *h = header(record);
+	uint16_t generation = h->generation;
+
+	/* Vector and codes mean nothing now; to clear them would be so much WAL. */
+	memset(h, 0, sizeof(*h));
+	h->state = (uint8_t) State::Free;
+	h->generation = (uint16_t) (generation + 1);
+	h->down = h->overflow = kNoAddress;
+	memset(protected_mask(shape, record), 0, 2 * sizeof(uint32_t) * shape.blocks);
+	memset(neighbours(shape, record), 0xFF, sizeof(uint32_t) * OMENDB_LANES * shape.blocks);
+}
+
 template <typename Store>
 class Rehanger
 {

@@ -7,8 +7,8 @@
  * as long as it likes. A row whose interval meets no other's goes out as
  * exact; where intervals meet, the executor rechecks and reorders.
  *
- * When the pool runs dry before the window is full, the walk over the
- * protected tree, which spans all nodes, finds whatever search missed.
+ * When the pool runs dry before the window is full, a sweep over all pages
+ * finds whatever search missed.
  */
 #include "pg/postgres.hpp"
 
@@ -87,8 +87,7 @@ struct Workspace
 	Array<graph::Candidate> starts;
 	Array<graph::Candidate> scratch;
 	Array<Result> results;
-	Array<Waiting> waiting;     /* heap, nearest first */
-	Array<graph::Address> tree; /* stack of the tree walk */
+	Array<Waiting> waiting; /* heap, nearest first */
 	RecentBuffers recent;
 };
 
@@ -101,14 +100,14 @@ Workspace *spare_workspace = nullptr;
 Size
 memory_used(const Workspace *work)
 {
-	return work->pool.used() + work->results.used() + work->waiting.used() + work->tree.used();
+	return work->pool.used() + work->results.used() + work->waiting.used();
 }
 
 /* What would be kept for the next search. */
 Size
 memory_kept(const Workspace *work)
 {
-	return work->pool.bytes() + work->results.bytes() + work->waiting.bytes() + work->tree.bytes();
+	return work->pool.bytes() + work->results.bytes() + work->waiting.bytes();
 }
 
 /* Empty arrays without memory. */
@@ -122,7 +121,6 @@ reset_workspace(Workspace *work)
 	work->scratch.init(&work->memory);
 	work->results.init(&work->memory);
 	work->waiting.init(&work->memory);
-	work->tree.init(&work->memory);
 }
 
 Workspace *
@@ -177,7 +175,8 @@ struct OmendbScan
 	OmendbScanLimits limits;
 	bool any_order; /* NULL query */
 	bool started;
-	bool tree_begun;
+	bool sweep_begun;
+	graph::Address sweep_at; /* the next slot */
 	int64 expanded;
 	size_t taken;   /* nodes that left the heap of waiting ones */
 	int64 late;     /* rows skipped to keep the order */
@@ -320,41 +319,26 @@ exhausted_limits(const OmendbScan *scan)
 }
 
 /*
- * One step of the walk over the protected tree: visit a node if search has
- * not, and put its children on the stack. False when the walk is over.
+ * One step of the sweep over all pages: visit the next slot, if search has not. The
+ * links are not asked: VACUUM may move them, from where the sweep has not been to
+ * where it has. False when all slots were seen.
  */
 bool
-walk_tree(OmendbScan *scan)
+sweep_slot(OmendbScan *scan)
 {
-	const graph::Shape &shape = scan->shape;
 	ScanVisitor visitor{scan};
 
-	if (!scan->tree_begun)
+	/* The relation may have grown; what is older than the scan lies before. */
+	if (!scan->sweep_begun)
 	{
-		scan->tree_begun = true;
+		scan->sweep_begun = true;
 		scan->store.recount();
-		if (scan->meta.root != graph::kNoAddress)
-			(void) scan->work->tree.push(scan->meta.root);
 	}
-	if (scan->work->tree.size == 0)
+	if (graph::address_block(scan->sweep_at) >= scan->store.blocks())
 		return false;
-	graph::Address address = scan->work->tree[--scan->work->tree.size];
-	graph::Address next =
-		scan->work->tree.size > 0 ? scan->work->tree[scan->work->tree.size - 1] : graph::kNoAddress;
-	const uint8_t *record = scan->store.begin_read(address, next);
-	if (record == nullptr)
-		return true;
-	for (uint32_t lane = 0; lane < shape.max_links; lane++)
-	{
-		uint32_t mask = graph::protected_mask(shape, record)[lane / OMENDB_LANES];
-		if ((mask >> (lane % OMENDB_LANES) & 1) != 0)
-			(void) scan->work->tree.push(graph::neighbours(shape, record)[lane]);
-	}
-	scan->store.end_read();
-	/* A damaged tree may have cycles; an intact one has as many nodes as slots. */
-	if (scan->work->tree.size > (size_t) scan->store.blocks() * shape.slots)
-		omendb_page_damaged(scan->index, graph::address_block(address),
-							"protected links form a cycle");
+	graph::Address address = scan->sweep_at++;
+	if (graph::address_slot(scan->sweep_at) >= scan->shape.slots)
+		scan->sweep_at = graph::make_address(graph::address_block(address) + 1, 0);
 	if (scan->work->pool.mark(address))
 		(void) graph::expand(scan->store, scan->work->pool, scan->query, 0, address, visitor);
 	return true;
@@ -372,7 +356,7 @@ settle(OmendbScan *scan)
 			(void) graph::expand(scan->store, scan->work->pool, scan->query, 0,
 								 scan->work->pool.pop(), visitor);
 		else if (scan->work->pool.bound() < std::numeric_limits<float>::infinity() ||
-				 !walk_tree(scan))
+				 !sweep_slot(scan))
 			break;
 		scan->store.poll();
 	}
@@ -512,7 +496,8 @@ omendb_scan_start(OmendbScan *scan, const float *query, const OmendbScanLimits *
 		omendb_read_meta(scan->index, &scan->meta);
 	scan->limits = *limits;
 	scan->any_order = query == nullptr;
-	scan->started = scan->tree_begun = false;
+	scan->started = scan->sweep_begun = false;
+	scan->sweep_at = graph::make_address(OMENDB_META_BLOCK + 1, 0);
 	scan->expanded = scan->late = 0;
 	scan->taken = 0;
 	scan->floor = scan->highest = -kInfinity;
@@ -522,7 +507,7 @@ omendb_scan_start(OmendbScan *scan, const float *query, const OmendbScanLimits *
 	scan->part_count = 0;
 	if (memory_kept(scan->work) > kKeepMemory)
 		reset_workspace(scan->work);
-	scan->work->results.size = scan->work->waiting.size = scan->work->tree.size = 0;
+	scan->work->results.size = scan->work->waiting.size = 0;
 	Constants *constants = constants_of(scan->index, scan->meta);
 	scan->store.init(scan->index, &scan->space, &scan->shape, &scan->work->recent,
 					 constants->blocks);

@@ -194,7 +194,6 @@ omendb_bulk_delete(IndexVacuumInfo *info, IndexBulkDeleteCallback callback, void
 	vacuum->space = omendb::store::space_of(vacuum->meta, nullptr, nullptr);
 	vacuum->dead.init(&vacuum->memory, vacuum->shape.slots);
 	vacuum->above.init(&vacuum->memory);
-	vacuum->some_live = omendb::graph::kNoAddress;
 	omendb::store::vacuum::run(vacuum);
 	MemoryContextSwitchTo(caller);
 	MemoryContextDelete(context);

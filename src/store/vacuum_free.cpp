@@ -7,6 +7,7 @@
  * first, so that the chain leads to all that are left. A freed slot has another
  * generation: whoever remembers its address sees that it is not the same node.
  */
+#include "graph/rehang-inl.hpp"
 #include "store/vacuum_state.hpp"
 
 namespace omendb::store::vacuum
@@ -86,22 +87,6 @@ free_parts(Vacuum *vacuum, Address node, uint16_t generation, Address first, Arr
 
 /* ---- records ---- */
 
-void
-free_record(const Vacuum *vacuum, uint8_t *record)
-{
-	const graph::Shape &shape = vacuum->shape;
-	RecordHeader *h = graph::header(record);
-	uint16_t generation = h->generation;
-
-	/* Vector and codes mean nothing now; to clear them would be so much WAL. */
-	memset(h, 0, sizeof(*h));
-	h->state = (uint8_t) State::Free;
-	h->generation = (uint16_t) (generation + 1);
-	h->down = h->overflow = kNoAddress;
-	memset(graph::protected_mask(shape, record), 0, 2 * sizeof(uint32_t) * shape.blocks);
-	memset(graph::neighbours(shape, record), 0xFF, sizeof(uint32_t) * OMENDB_LANES * shape.blocks);
-}
-
 bool
 is_ours(const Vacuum *vacuum, Page page, BlockNumber block, uint32_t slot, bool base)
 {
@@ -155,7 +140,7 @@ free_page(Vacuum *vacuum, BlockNumber block, bool base, Array<Address> *parts)
 	{
 		if (!is_ours(vacuum, page, block, slot, base))
 			continue;
-		free_record(vacuum, record_at(vacuum, page, slot));
+		graph::free_record(vacuum->shape, record_at(vacuum, page, slot));
 		freed++;
 	}
 	uint32_t room = free_slots(vacuum, page);

@@ -57,11 +57,11 @@ mark_page(Vacuum *vacuum, BlockNumber block)
 	UnlockReleaseBuffer(buffer);
 }
 
-/* The highest record that stays: {kNoAddress, 0} when there is none. */
+/* The highest record above level 0 that stays: {kNoAddress, 0} when there is none. */
 graph::EntryPoint
 find_entry(const Vacuum *vacuum)
 {
-	graph::EntryPoint best = {vacuum->some_live, 0};
+	graph::EntryPoint best = {kNoAddress, 0};
 
 	for (size_t i = 0; i < vacuum->above.size; i++)
 	{
@@ -98,7 +98,7 @@ replace_entry(Vacuum *vacuum)
 	graph::EntryPoint entry = find_entry(vacuum);
 
 	omendb_read_meta(vacuum->index, &vacuum->meta);
-	/* Without any node that stays, it goes with the root. */
+	/* Without one it goes with the root: secure_entry(). */
 	if (!vacuum->dead.test(vacuum->meta.entry) || entry.address == kNoAddress)
 		return;
 	change_meta(vacuum,
@@ -225,80 +225,17 @@ private:
 							   : GenericXLogRegisterBuffer(xlog, buffers[1 - first], 0);
 		bool done = address_slot(from) < special_of(pages[0])->slots &&
 					address_slot(to) < special_of(pages[1])->slots &&
-					adopt(record_at(vacuum_, pages[1], address_slot(to)), child);
+					graph::take_child(vacuum_->space, shape(),
+									  record_at(vacuum_, pages[1], address_slot(to)), child,
+									  *repair_->code, [this](Address a) { return is_dead(a); });
 		if (!done)
 		{
 			GenericXLogAbort(xlog);
 			return false;
 		}
-		let_go(record_at(vacuum_, pages[0], address_slot(from)), child);
+		graph::give_child(shape(), record_at(vacuum_, pages[0], address_slot(from)), child);
 		GenericXLogFinish(xlog);
 		return true;
-	}
-
-	/* A protected lane to child, whose code is ready. */
-	bool
-	adopt(uint8_t *record, Address child)
-	{
-		const graph::Shape &shape = vacuum_->shape;
-		const RecordHeader *h = graph::header((const uint8_t *) record);
-
-		if (h->state != (uint8_t) State::Live || h->level != 0 ||
-			graph::list_state(shape, record).protected_count >=
-				graph::max_protected(shape.max_links))
-			return false;
-		uint32_t lane = lane_for(record, child);
-		if (lane == graph::kNoLane)
-			return false;
-		if (graph::neighbours(shape, (const uint8_t *) record)[lane] == child)
-			graph::set_bit(graph::protected_mask(shape, record), lane, true);
-		else
-			graph::put_link(vacuum_->space, shape, record, lane,
-							graph::Link{child, 0, nullptr, true, false}, *repair_->code);
-		return true;
-	}
-
-	/* Where child is or can be: an empty lane, or one that can be given up. */
-	uint32_t
-	lane_for(const uint8_t *record, Address child) const
-	{
-		const graph::Shape &shape = vacuum_->shape;
-		const uint32_t *links = graph::neighbours(shape, record);
-		const uint32_t *kept = graph::protected_mask(shape, record);
-		const uint32_t *diverse = kept + shape.blocks;
-		uint32_t best = graph::kNoLane;
-		int best_worth = 4;
-
-		for (uint32_t lane = 0; lane < shape.max_links; lane++)
-		{
-			if (links[lane] == child)
-				return lane;
-			if (graph::get_bit(kept, lane))
-				continue;
-			int worth = links[lane] == kNoAddress        ? 0
-						: is_dead(links[lane])           ? 1
-						: !graph::get_bit(diverse, lane) ? 2
-														 : 3;
-			if (worth < best_worth)
-			{
-				best = lane;
-				best_worth = worth;
-			}
-		}
-		return best;
-	}
-
-	/* The lane to child becomes an ordinary one. */
-	void
-	let_go(uint8_t *record, Address child)
-	{
-		const graph::Shape &shape = vacuum_->shape;
-
-		for (uint32_t lane = 0; lane < shape.max_links; lane++)
-		{
-			if (graph::neighbours(shape, (const uint8_t *) record)[lane] == child)
-				graph::set_bit(graph::protected_mask(shape, record), lane, false);
-		}
 	}
 
 	Repair *repair_;
@@ -354,8 +291,8 @@ replace_root(Repair *repair, Workers *workers)
 }
 
 /*
- * An entry point that is dead to this day: nothing stayed of what step 1 met, and
- * the tree has a node that came behind its back. No dead root is left.
+ * An entry point that is dead to this day: nothing stayed above level 0, and the root
+ * takes its place, from which the protected links lead to all. It is not dead any more.
  */
 void
 secure_entry(Vacuum *vacuum)

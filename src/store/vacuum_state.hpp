@@ -64,7 +64,6 @@ struct Vacuum
 
 	graph::SlotSet dead;      /* records of all levels */
 	Array<AboveRecord> above; /* all of them, dead or not */
-	Address some_live;        /* a node that stays, or kNoAddress */
 	bool space_recorded;      /* in the free space map */
 };
 

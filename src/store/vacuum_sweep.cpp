@@ -128,8 +128,8 @@ sweep_records(Vacuum *vacuum, BlockNumber block, Page page, bool apply, Chains *
 }
 
 /*
- * Remember the dead, the records above, and one that stays. The page is locked, and
- * `above` has room.
+ * Remember the dead, and the records above. The page is locked, and `above` has
+ * room.
  */
 void
 note_records(Vacuum *vacuum, BlockNumber block, Page page)
@@ -147,8 +147,6 @@ note_records(Vacuum *vacuum, BlockNumber block, Page page)
 			(void) vacuum->above.push(AboveRecord{address, h->down, h->level});
 		if (h->state == (uint8_t) State::Dead)
 			(void) vacuum->dead.add(address);
-		else if (h->level == 0 && h->state == (uint8_t) State::Live && h->tid_count > 0)
-			vacuum->some_live = address;
 	}
 }
 
@@ -315,8 +313,6 @@ sweep_chains(Vacuum *vacuum, const Chains *chains)
 		}
 		if (kept == 0)
 			bury_node(vacuum, node, generation);
-		else
-			vacuum->some_live = node;
 	}
 }
 
