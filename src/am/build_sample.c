@@ -19,7 +19,6 @@
 #include "am/build.h"
 
 #define SAMPLE_BLOCKS 512
-#define SAMPLE_ROWS   10000
 /* A mean of fewer rows than this would be an accident. */
 #define SAMPLE_LEAST_ROWS 256
 #define SAMPLE_BYTES      ((Size) 16 * 1024 * 1024)
@@ -132,7 +131,7 @@ scan_blocks(SampleState *state)
 	/* A fixed seed: the same table gives the same index. */
 	BlockSampler_Init(&sampler, blocks, SAMPLE_BLOCKS, 1);
 	/* Few from each block of a large table, whose neighbours may be alike; all of a small one. */
-	state->per_block = SAMPLE_ROWS / Max(Min(blocks, SAMPLE_BLOCKS), 1) + 1;
+	state->per_block = OMENDB_SAMPLE_ROWS / Max(Min(blocks, SAMPLE_BLOCKS), 1) + 1;
 	while (BlockSampler_HasMore(&sampler))
 	{
 		BlockNumber block = BlockSampler_Next(&sampler);
@@ -159,7 +158,7 @@ omendb_sample_table(OmendbBuild *build, OmendbSample *sample)
 	sample->rows = 0;
 	state.build = build;
 	state.dim = dim;
-	state.capacity = (uint32) Min(SAMPLE_ROWS, SAMPLE_BYTES / (dim * sizeof(float)));
+	state.capacity = (uint32) Min(OMENDB_SAMPLE_ROWS, SAMPLE_BYTES / (dim * sizeof(float)));
 	state.capacity = Max(state.capacity, SAMPLE_LEAST_ROWS);
 	state.rows =
 		(float *) MemoryContextAllocHuge(context, mul_size(state.capacity, dim * sizeof(float)));

@@ -80,7 +80,8 @@ set_abilities(IndexAmRoutine *am)
 	am->ampredlocks = false;
 	am->amcanparallel = false;
 	am->amcaninclude = false;
-	am->amusemaintenanceworkmem = false;
+	/* VACUUM keeps copies of records in a quarter of it. */
+	am->amusemaintenanceworkmem = true;
 	am->amparallelvacuumoptions = VACUUM_OPTION_PARALLEL_BULKDEL;
 	am->amkeytype = InvalidOid;
 #if PG_VERSION_NUM >= 160000

@@ -339,6 +339,16 @@ put_counts(ResultRows *rows, const OmendbMetaPage *meta, const OmendbIndexStats 
 	put_stat(rows, "tids", UINT64_FORMAT, stats->tids);
 	put_stat(rows, "overflow_parts", UINT64_FORMAT, stats->overflow_parts);
 	put_stat(rows, "free_parts", UINT64_FORMAT, stats->free_parts);
+	/*
+	 * Of the rows that a build would take the mean from today, the share that it was
+	 * taken from. Codes and int8 vectors tell less around another mean, or none: where
+	 * that is 0 or little, REINDEX pays.
+	 */
+	put_stat(rows, "rows_at_build", UINT64_FORMAT, meta->built_tids + meta->skipped_rows);
+	put_stat(rows, "sampled_share", "%.2f",
+			 stats->tids > 0
+				 ? Min(meta->sampled / (double) Min(stats->tids, OMENDB_SAMPLE_ROWS), 1.0)
+				 : 1.0);
 	put_stat(rows, "average_degree", "%.2f", nodes > 0 ? (double) stats->links / nodes : 0.0);
 	put_stat(rows, "average_protected", "%.2f",
 			 nodes > 0 ? (double) stats->protected_links / nodes : 0.0);

@@ -38,4 +38,7 @@
 
 #define OMENDB_MAX_CODE_BITS 4
 
+/* A build takes the mean from so many rows at most. */
+#define OMENDB_SAMPLE_ROWS 10000
+
 #endif
