@@ -6,12 +6,13 @@ INSERT INTO argument
 SELECT t::regtype, v FROM (VALUES
 	('vector', ARRAY['''[1,2,3]''', '''[0,-0,0]''', '''[3.4028235e38,-3.4028235e38,1e-45]''', '''[1]''', 'array_fill(0.5, ARRAY[16000])', '(SELECT v FROM stored WHERE id = 1)', '(SELECT v FROM stored WHERE id = 2)', 'NULL']),
 	('halfvec', ARRAY['''[1,2,3]''', '''[0,-0,0]''', '''[65504,-65504,6e-8]''', '''[1]''', 'array_fill(0.5, ARRAY[16000])', '(SELECT h FROM stored WHERE id = 1)', '(SELECT h FROM stored WHERE id = 2)', 'NULL']),
+	('sparsevec', ARRAY['''{1:1,3:3}/3''', '''{}/3''', '''{1:3.4028235e38,2:-3.4028235e38,3:1e-45}/3''', '''{1:1}/1''', '''{1000000000:1}/1000000000''', 'array_fill(0.5, ARRAY[16000])', '(SELECT s FROM stored WHERE id = 1)', '(SELECT s FROM stored WHERE id = 2)', 'NULL']),
 	('bit', ARRAY['B''101''', 'B''''', 'B''111000111''', '(SELECT b FROM stored WHERE id = 1)', '(SELECT b FROM stored WHERE id = 2)', 'NULL']),
 	('bytea', ARRAY['''\x0000803f''', '''\x''', '''\x00''', '''\x0000c07f''', 'convert_to(repeat(''a'', 64000), ''UTF8'')', 'convert_to(repeat(''a'', 64004), ''UTF8'')', '(SELECT y FROM stored WHERE id = 2)', 'NULL']),
-	('int', ARRAY['-2147483648', '-1', '0', '1', '3', '15999', '16000', '16001', '2147483647', 'NULL']),
+	('int', ARRAY['-2147483648', '-1', '0', '1', '3', '15999', '16000', '16001', '1000000000', '2147483647', 'NULL']),
 	('boolean', ARRAY['true', 'NULL']),
 	('oid', ARRAY['0', 'NULL']),
-	('cstring', ARRAY['''[1,2,3]''', '''''', '''[''', '''[1e39]''', '''[nan]''', '''[1,2,3]x''', 'repeat(''['', 100000)::cstring', 'textout(''['' || repeat(''1,'', 16000) || ''1]'')', 'NULL']),
+	('cstring', ARRAY['''[1,2,3]''', '''''', '''[''', '''[1e39]''', '''[nan]''', '''[1,2,3]x''', '''{1:1}/3''', '''{''', '''{0:1}/1''', '''{1:1e39}/1''', '''{}/2147483648''', 'textout(''{'' || repeat(''1:0,'', 16000) || ''1:1}/3'')', 'repeat(''['', 100000)::cstring', 'textout(''['' || repeat(''1,'', 16000) || ''1]'')', 'NULL']),
 	('cstring[]', ARRAY['''{3}''', '''{}''', '''{NULL}''', '''{1,2}''', '''{{1}}''', '''{a}''', '''{-2147483648}''', '''{99999999999}''', 'NULL']),
 	('int[]', ARRAY['''{1,2,3}''', '''{}''', '''{NULL}''', '''{{1}}''', '''{2147483647,-2147483648,0}''', 'array_fill(1, ARRAY[16001])', 'NULL']),
 	('real[]', ARRAY['''{1,2,3}''', '''{}''', '''{1,NULL}''', '''{{1},{2}}''', '''{NaN}''', '''{Infinity}''', '''{3.4e38,1e-45,-0}''', 'NULL']),
@@ -19,10 +20,10 @@ SELECT t::regtype, v FROM (VALUES
 	('numeric[]', ARRAY['''{1,2,3}''', '''{}''', '''{NULL}''', '''{NaN}''', '''{1e131071}''', '''{1e-16383}''', 'NULL'])) s(t, vs),
 	unnest(vs) v;
 -- a short header, and out of line
-CREATE TABLE stored (id int, v vector, h halfvec, b varbit, y bytea);
+CREATE TABLE stored (id int, v vector, h halfvec, b varbit, y bytea, s sparsevec);
 ALTER TABLE stored ALTER y SET STORAGE external;
-INSERT INTO stored VALUES (1, '[1,2,3]', '[1,2,3]', B'101', '\x00'),
-	(2, array_fill(2, ARRAY[16000])::vector, array_fill(2, ARRAY[16000])::halfvec, repeat('10', 8000)::varbit, decode(repeat('0000803f', 16000), 'hex'));
+INSERT INTO stored VALUES (1, '[1,2,3]', '[1,2,3]', B'101', '\x00', '{1:1,2:2}/3'),
+	(2, array_fill(2, ARRAY[16000])::vector, array_fill(2, ARRAY[16000])::halfvec, repeat('10', 8000)::varbit, decode(repeat('0000803f', 16000), 'hex'), array_fill(2, ARRAY[16000])::sparsevec);
 
 -- NULL stands for itself, so that its type must be said
 UPDATE argument SET value = format('%s::%s', CASE WHEN value LIKE '(%' THEN value ELSE '(' || value || ')' END, CASE WHEN type = 'bit'::regtype THEN 'varbit' ELSE type::text END)
@@ -62,7 +63,7 @@ WHERE d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e' AND d.refobjid
 	AND p.prokind = 'f' AND pronargs > 0
 	AND NOT EXISTS (SELECT FROM unnest(proargtypes) a WHERE a NOT IN (SELECT type FROM argument))
 	AND (prorettype IN (SELECT type FROM argument) OR prorettype IN ('float8'::regtype))
-	AND proname NOT LIKE '%sparsevec%' AND proname NOT LIKE 'omen%'
+	AND proname NOT LIKE 'omen%'
 GROUP BY p.oid ORDER BY p.oid::regprocedure::text COLLATE "C";
 DROP TABLE argument, stored;
 DROP FUNCTION state_of, calls_of;
