@@ -191,7 +191,8 @@ def insert_load(run, data_set, result, systems, writers, load, first):
     count = load.rows * load.turns
     path = run.options.cache / "writer.vectors"
     write_vectors(path, [data_set.base[first:first + count]])
-    run.server.set("full_page_writes", "on" if load.full_page_writes else "off")
+    if not load.full_page_writes:
+        run.server.set("full_page_writes", "off")
     cases = {}
     for system in systems:
         cases[system.name] = {**dataclasses.asdict(load), "system": system.name,
@@ -214,7 +215,8 @@ def insert_load(run, data_set, result, systems, writers, load, first):
     for case in cases.values():
         summarise(case)
     result["cases"] += cases.values()
-    run.server.set("full_page_writes", "on")
+    if not load.full_page_writes:
+        run.server.set("full_page_writes", "on")
 
 
 def summarise(case):

@@ -6,7 +6,7 @@ usage: check_bench.py [TOP]
 Every `bench/PROGRAM ...` in README.md and bench/README.md is looked at: the program
 must be there; a command of bench.py must be one that its own parser (bench/options.py)
 takes; of another program the options must be in its text. Code of bench/README.md
-that begins with -- or ... has options of bench.py. And the reverse: every mode and
+that begins with -- or ... has options of any of them. And the reverse: every mode and
 option of bench.py is said in bench/README.md.
 """
 
@@ -85,10 +85,13 @@ def option_names(parser):
 
 def unknown_option(known, code):
     unknown = [word for word in re.findall(r"(?<!\S)--[\w-]+", code) if word not in known]
-    return f"bench.py has no option {unknown[0]}" if unknown else None
+    return f"no program has an option {unknown[0]}" if unknown else None
 
 
 def check_commands(top, parser, problems):
+    known = option_names(parser)
+    for path in (top / "bench").glob("*.py"):
+        known.update(re.findall(r"""(?<=['"])--[\w-]+""", path.read_text()))
     for name in DOCUMENTS:
         path = top / name
         if not path.exists():
@@ -97,7 +100,7 @@ def check_commands(top, parser, problems):
             if match := COMMAND.search(code):
                 wrong = check_command(top, parser, *match.groups())
             elif code.startswith(("--", "... ")) and name == "bench/README.md":
-                wrong = unknown_option(option_names(parser), code)
+                wrong = unknown_option(known, code)
             else:
                 continue
             if wrong:
