@@ -303,23 +303,6 @@ omendb_sparsevec_in(PG_FUNCTION_ARGS)
 	return PointerGetDatum(result);
 }
 
-/* Writes value without a sign. Returns the end. */
-static char *
-write_integer(char *s, int32 value)
-{
-	char digits[10];
-	int n = 0;
-
-	do
-	{
-		digits[n++] = (char) ('0' + value % 10);
-		value /= 10;
-	} while (value > 0);
-	while (n > 0)
-		*s++ = digits[--n];
-	return s;
-}
-
 Datum
 omendb_sparsevec_out(PG_FUNCTION_ARGS)
 {
@@ -335,13 +318,13 @@ omendb_sparsevec_out(PG_FUNCTION_ARGS)
 	{
 		if (i > 0)
 			*s++ = ',';
-		s = write_integer(s, vector->indices[i] + 1);
+		s += pg_ultoa_n((uint32) vector->indices[i] + 1, s);
 		*s++ = ':';
 		s += float_to_shortest_decimal_bufn(values[i], s);
 	}
 	*s++ = '}';
 	*s++ = '/';
-	s = write_integer(s, vector->dim);
+	s += pg_ultoa_n((uint32) vector->dim, s);
 	*s = '\0';
 
 	PG_FREE_IF_COPY(vector, 0);
