@@ -15,8 +15,9 @@
  * Occluded lanes are no longer diverse. The farthest lane that is neither diverse
  * nor protected makes room for a newcomer that is not occluded; when all are diverse,
  * the farthest, if it is farther than the newcomer. One that is occluded takes an empty
- * lane only: SIFT 50 000 and as many by INSERT, recall@10 .995 with it and without,
- * and a change less for every eighth neighbour.
+ * lane, or that of one half as far again (in squared distance: lists from when the
+ * index was small). For any that is farther: SIFT 50 000 and as many by INSERT,
+ * recall@10 .995 with it and without, and a change more for every eighth neighbour.
  */
 #ifndef OMENDB_GRAPH_LINK_INL_HPP
 #define OMENDB_GRAPH_LINK_INL_HPP
@@ -279,15 +280,18 @@ farthest_lane(const Shape &shape, const uint8_t *record, bool diverse, const Lin
 	return farthest;
 }
 
-/* The lane of a full list that a diverse newcomer takes, or kNoLane. keep: it must get one. */
+/* The lane of a full list that a newcomer takes, or kNoLane. keep: it must get one. */
 inline uint32_t
-lane_to_evict(const Shape &shape, const uint8_t *record, float distance, bool keep,
+lane_to_evict(const Shape &shape, const uint8_t *record, float distance, bool diverse, bool keep,
 			  const LinkMemory &m)
 {
+	constexpr float kMuchFarther = 1.5f;
 	uint32_t lane = farthest_lane(shape, record, false, m);
 
-	if (lane != kNoLane)
+	if (lane != kNoLane && (diverse || m.to_owner[lane] > kMuchFarther * distance))
 		return lane;
+	if (!diverse)
+		return kNoLane;
 	lane = farthest_lane(shape, record, true, m);
 	return lane != kNoLane && (keep || m.to_owner[lane] > distance) ? lane : kNoLane;
 }
@@ -313,8 +317,7 @@ enter_by_codes(const quant::Space &space, const Shape &shape, uint8_t *record,
 		lane = list_state(shape, record).free_lane;
 	if (lane == kNoLane)
 	{
-		if (diverse)
-			lane = lane_to_evict(shape, record, distance, keep, *m);
+		lane = lane_to_evict(shape, record, distance, diverse, keep, *m);
 		if (lane == kNoLane)
 			return false;
 	}
