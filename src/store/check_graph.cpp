@@ -132,16 +132,18 @@ remember_edge(OmendbCheck *check, Address parent, Address child)
 
 /*
  * L2: a link that leads to a free slot, or to a record of another level. The
- * insertion that made it has failed, or a dead node waits for VACUUM: a wasted
- * hop. A protected link of a live node, though, must lead to a node.
+ * insertion that made it has failed: a wasted hop. A protected link must lead to
+ * a node. Where those of a dead node lead does not matter.
  */
 void
 check_broken_link(OmendbCheck *check, Address address, const uint8_t *copy, uint32_t lane)
 {
 	Address to = graph::neighbours(check->shape, copy)[lane];
-	bool kept =
-		lane_is_protected(check, copy, lane) && graph::header(copy)->state == (uint8_t) State::Live;
+	bool kept = lane_is_protected(check, copy, lane);
 
+	/* Its like were freed before it when VACUUM was interrupted. */
+	if (graph::header(copy)->state == (uint8_t) State::Dead)
+		return;
 	/* Inserted since pass 1? Or gone since the page was copied? */
 	if (is_record_now(check, to, graph::header(copy)->level))
 		return;
@@ -185,11 +187,14 @@ check_down(OmendbCheck *check, Address address, const uint8_t *record)
 	uint32_t bytes = quant::stored_bytes(check->shape.storage, check->shape.dim);
 	bool same = false;
 
-	if (!is_free(slot_at(check, h->down)) && copy_record(check, h->down, check->record))
+	if (copy_record(check, h->down, check->record) && below->state != (uint8_t) State::Free)
 		same = below->level + 1 == h->level && below->scale == h->scale &&
 			   memcmp(graph::vector_of(check->shape, record),
 					  graph::vector_of(check->shape, check->record), bytes) == 0;
-	if (!same)
+	/* Or freed, and used again, since it was copied. */
+	if (!same && copy_record(check, address, check->record) &&
+		graph::header(check->record)->state == h->state &&
+		graph::header(check->record)->generation == h->generation)
 		finding(check, "ERROR", "L3", address_block(address),
 				"slot %u on level %u does not lead to its own node one level down",
 				address_slot(address), h->level);
@@ -216,6 +221,10 @@ second_pass(OmendbCheck *check)
 				continue;
 			Address address = make_address(block, i);
 			const uint8_t *record = contents_of(check->page) + i * check->shape.slot_bytes;
+			/* Another record since pass 1. */
+			if (graph::header(record)->state == (uint8_t) State::Free ||
+				graph::header(record)->level != slots[i].level)
+				continue;
 			check_links(check, address, record);
 			if (slots[i].level > 0)
 				check_down(check, address, record);

@@ -51,7 +51,8 @@ copy_part(OmendbCheck *check, Address node, Address address, OmendbTidPart *part
 	bool there = false;
 
 	CHECK_FOR_INTERRUPTS();
-	if (block < check->blocks)
+	/* The index may have grown since. */
+	if (block < check->blocks || block < RelationGetNumberOfBlocks(check->index))
 	{
 		Buffer buffer = ReadBuffer(check->index, block);
 		LockBuffer(buffer, BUFFER_LOCK_SHARE);

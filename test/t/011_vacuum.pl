@@ -66,7 +66,7 @@ sub finds_all
 }
 
 # Rows in clusters; many equal ones, so that TIDs go on in parts; short lists in u.
-my $rows = long_tests() ? 20000 : 4000;
+my $rows = long_tests() ? 20000 : 2500;
 $primary->safe_psql('postgres', <<"SQL");
 CREATE TABLE source AS SELECT i AS id, spread(i, 24)::vector(24) AS v FROM generate_series(1, $rows) i;
 INSERT INTO source SELECT 1000000 + i, spread(i / 300, 24) FROM generate_series(1, 1500) i;
@@ -79,7 +79,7 @@ DROP TABLE IF EXISTS t, u;
 CREATE TABLE t WITH (autovacuum_enabled = off) AS SELECT * FROM source;
 ALTER TABLE t ALTER v TYPE vector(24);
 CREATE INDEX t_v ON t USING omen_hnsw (v);
-CREATE TABLE u WITH (autovacuum_enabled = off) AS SELECT * FROM source WHERE id < 2000 OR id > 1000000;
+CREATE TABLE u WITH (autovacuum_enabled = off) AS SELECT * FROM source WHERE id < 1200 OR id > 1000000;
 ALTER TABLE u ALTER v TYPE vector(24);
 CREATE INDEX u_v ON u USING omen_hnsw (v) WITH (m = 2, ef_construction = 16);
 SQL
