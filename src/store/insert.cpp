@@ -547,6 +547,7 @@ omendb_insert_create(Relation index)
 	s->space = space_of(s->meta, copy->mean(), copy->signs());
 	allocate(s);
 	s->room.block = s->part_room.block = InvalidBlockNumber;
+	s->room.full = s->part_room.full = InvalidBlockNumber;
 	if (recent_buffers.context == nullptr)
 		recent_buffers.context = TopMemoryContext;
 	s->store.init(index, &s->space, &s->shape, &recent_buffers, copy->blocks);

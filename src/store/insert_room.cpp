@@ -79,6 +79,13 @@ next_room(OmendbInsert *s, Room *room, Size bytes)
 	bool record = room == &s->room;
 	BlockNumber block = InvalidBlockNumber;
 
+	/* Or the map would lead here again, and after a few such answers the index grows. */
+	if (room->full != InvalidBlockNumber)
+	{
+		RecordPageWithFreeSpace(s->index, room->full, 0);
+		room->full = InvalidBlockNumber;
+	}
+
 	while (block == InvalidBlockNumber || block == OMENDB_META_BLOCK)
 	{
 		switch (room->stage)
@@ -123,7 +130,10 @@ keep_room(OmendbInsert *s, Room *room, bool more)
 	if (room == &s->room)
 		RelationSetTargetBlock(s->index, more ? room->block : InvalidBlockNumber);
 	if (!more)
+	{
+		room->full = room->block;
 		room->block = InvalidBlockNumber;
+	}
 	room->stage = kKnown;
 	room->tries = 0;
 	room->from_map = false;

@@ -84,7 +84,8 @@ struct Room
 	BlockNumber block; /* to be looked at under its lock; InvalidBlockNumber: ask */
 	uint8_t stage;
 	uint8_t tries;
-	bool from_map; /* block is the free space map's word */
+	BlockNumber full; /* was filled, and the free space map has not been told */
+	bool from_map;    /* block is the free space map's word */
 	bool warm;     /* found room before, in this statement */
 	Size left;     /* bytes that were free in block after all */
 };
