@@ -106,6 +106,7 @@ DELETE FROM back;
 VACUUM back;
 INSERT INTO back SELECT i, vec(i, 8) FROM generate_series(1, 40) i;
 SELECT compare('back');
+SELECT * FROM omen_hnsw_check('back_v');
 TRUNCATE back;
 INSERT INTO back SELECT i, vec(i, 8) FROM generate_series(1, 40) i;
 SELECT compare('back');

@@ -41,7 +41,13 @@ ask_map(OmendbInsert *s, Room *room, Size bytes)
 	BlockNumber block;
 
 	if (room->from_map && room->left < bytes)
-		block = RecordAndGetPageWithFreeSpace(s->index, room->block, room->left, bytes);
+	{
+		/* The map rounds down what there is, and up what is asked for. */
+		constexpr Size kStep = 32;
+		Size left = (room->left + kStep - 1) / kStep * kStep;
+
+		block = RecordAndGetPageWithFreeSpace(s->index, room->block, left, bytes);
+	}
 	else
 		block = GetPageWithFreeSpace(s->index, bytes);
 	room->from_map = block != InvalidBlockNumber;
