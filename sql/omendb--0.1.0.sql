@@ -1184,6 +1184,61 @@ CREATE FUNCTION omen_hnsw_vector_cosine_support(internal) RETURNS internal
 
 COMMENT ON FUNCTION omen_hnsw_vector_cosine_support(internal) IS 'omen_hnsw support';
 
+CREATE FUNCTION omen_hnsw_vector_l1_support(internal) RETURNS internal
+	AS 'MODULE_PATHNAME', 'omendb_hnsw_vector_l1_support' LANGUAGE C;
+
+COMMENT ON FUNCTION omen_hnsw_vector_l1_support(internal) IS 'omen_hnsw support';
+
+CREATE FUNCTION omen_hnsw_halfvec_l2_support(internal) RETURNS internal
+	AS 'MODULE_PATHNAME', 'omendb_hnsw_halfvec_l2_support' LANGUAGE C;
+
+COMMENT ON FUNCTION omen_hnsw_halfvec_l2_support(internal) IS 'omen_hnsw support';
+
+CREATE FUNCTION omen_hnsw_halfvec_ip_support(internal) RETURNS internal
+	AS 'MODULE_PATHNAME', 'omendb_hnsw_halfvec_ip_support' LANGUAGE C;
+
+COMMENT ON FUNCTION omen_hnsw_halfvec_ip_support(internal) IS 'omen_hnsw support';
+
+CREATE FUNCTION omen_hnsw_halfvec_cosine_support(internal) RETURNS internal
+	AS 'MODULE_PATHNAME', 'omendb_hnsw_halfvec_cosine_support' LANGUAGE C;
+
+COMMENT ON FUNCTION omen_hnsw_halfvec_cosine_support(internal) IS 'omen_hnsw support';
+
+CREATE FUNCTION omen_hnsw_halfvec_l1_support(internal) RETURNS internal
+	AS 'MODULE_PATHNAME', 'omendb_hnsw_halfvec_l1_support' LANGUAGE C;
+
+COMMENT ON FUNCTION omen_hnsw_halfvec_l1_support(internal) IS 'omen_hnsw support';
+
+CREATE FUNCTION omen_hnsw_bit_hamming_support(internal) RETURNS internal
+	AS 'MODULE_PATHNAME', 'omendb_hnsw_bit_hamming_support' LANGUAGE C;
+
+COMMENT ON FUNCTION omen_hnsw_bit_hamming_support(internal) IS 'omen_hnsw support';
+
+CREATE FUNCTION omen_hnsw_bit_jaccard_support(internal) RETURNS internal
+	AS 'MODULE_PATHNAME', 'omendb_hnsw_bit_jaccard_support' LANGUAGE C;
+
+COMMENT ON FUNCTION omen_hnsw_bit_jaccard_support(internal) IS 'omen_hnsw support';
+
+CREATE FUNCTION omen_hnsw_sparsevec_l2_support(internal) RETURNS internal
+	AS 'MODULE_PATHNAME', 'omendb_hnsw_sparsevec_l2_support' LANGUAGE C;
+
+COMMENT ON FUNCTION omen_hnsw_sparsevec_l2_support(internal) IS 'omen_hnsw support';
+
+CREATE FUNCTION omen_hnsw_sparsevec_ip_support(internal) RETURNS internal
+	AS 'MODULE_PATHNAME', 'omendb_hnsw_sparsevec_ip_support' LANGUAGE C;
+
+COMMENT ON FUNCTION omen_hnsw_sparsevec_ip_support(internal) IS 'omen_hnsw support';
+
+CREATE FUNCTION omen_hnsw_sparsevec_cosine_support(internal) RETURNS internal
+	AS 'MODULE_PATHNAME', 'omendb_hnsw_sparsevec_cosine_support' LANGUAGE C;
+
+COMMENT ON FUNCTION omen_hnsw_sparsevec_cosine_support(internal) IS 'omen_hnsw support';
+
+CREATE FUNCTION omen_hnsw_sparsevec_l1_support(internal) RETURNS internal
+	AS 'MODULE_PATHNAME', 'omendb_hnsw_sparsevec_l1_support' LANGUAGE C;
+
+COMMENT ON FUNCTION omen_hnsw_sparsevec_l1_support(internal) IS 'omen_hnsw support';
+
 CREATE OPERATOR CLASS vector_l2_ops
 	DEFAULT FOR TYPE vector USING omen_hnsw AS
 	OPERATOR 1 <-> (vector, vector) FOR ORDER BY float_ops,
@@ -1207,6 +1262,94 @@ CREATE OPERATOR CLASS vector_cosine_ops
 
 COMMENT ON OPERATOR CLASS vector_cosine_ops USING omen_hnsw IS 'nearest by cosine distance';
 COMMENT ON OPERATOR FAMILY vector_cosine_ops USING omen_hnsw IS 'nearest by cosine distance';
+
+CREATE OPERATOR CLASS vector_l1_ops
+	FOR TYPE vector USING omen_hnsw AS
+	OPERATOR 1 <+> (vector, vector) FOR ORDER BY float_ops,
+	FUNCTION 1 omen_hnsw_vector_l1_support(internal);
+
+COMMENT ON OPERATOR CLASS vector_l1_ops USING omen_hnsw IS 'nearest by taxicab distance';
+COMMENT ON OPERATOR FAMILY vector_l1_ops USING omen_hnsw IS 'nearest by taxicab distance';
+
+CREATE OPERATOR CLASS halfvec_l2_ops
+	FOR TYPE halfvec USING omen_hnsw AS
+	OPERATOR 1 <-> (halfvec, halfvec) FOR ORDER BY float_ops,
+	FUNCTION 1 omen_hnsw_halfvec_l2_support(internal);
+
+COMMENT ON OPERATOR CLASS halfvec_l2_ops USING omen_hnsw IS 'nearest by Euclidean distance';
+COMMENT ON OPERATOR FAMILY halfvec_l2_ops USING omen_hnsw IS 'nearest by Euclidean distance';
+
+CREATE OPERATOR CLASS halfvec_ip_ops
+	FOR TYPE halfvec USING omen_hnsw AS
+	OPERATOR 1 <#> (halfvec, halfvec) FOR ORDER BY float_ops,
+	FUNCTION 1 omen_hnsw_halfvec_ip_support(internal);
+
+COMMENT ON OPERATOR CLASS halfvec_ip_ops USING omen_hnsw IS 'nearest by negative inner product';
+COMMENT ON OPERATOR FAMILY halfvec_ip_ops USING omen_hnsw IS 'nearest by negative inner product';
+
+CREATE OPERATOR CLASS halfvec_cosine_ops
+	FOR TYPE halfvec USING omen_hnsw AS
+	OPERATOR 1 <=> (halfvec, halfvec) FOR ORDER BY float_ops,
+	FUNCTION 1 omen_hnsw_halfvec_cosine_support(internal);
+
+COMMENT ON OPERATOR CLASS halfvec_cosine_ops USING omen_hnsw IS 'nearest by cosine distance';
+COMMENT ON OPERATOR FAMILY halfvec_cosine_ops USING omen_hnsw IS 'nearest by cosine distance';
+
+CREATE OPERATOR CLASS halfvec_l1_ops
+	FOR TYPE halfvec USING omen_hnsw AS
+	OPERATOR 1 <+> (halfvec, halfvec) FOR ORDER BY float_ops,
+	FUNCTION 1 omen_hnsw_halfvec_l1_support(internal);
+
+COMMENT ON OPERATOR CLASS halfvec_l1_ops USING omen_hnsw IS 'nearest by taxicab distance';
+COMMENT ON OPERATOR FAMILY halfvec_l1_ops USING omen_hnsw IS 'nearest by taxicab distance';
+
+CREATE OPERATOR CLASS bit_hamming_ops
+	FOR TYPE bit USING omen_hnsw AS
+	OPERATOR 1 <~> (bit, bit) FOR ORDER BY float_ops,
+	FUNCTION 1 omen_hnsw_bit_hamming_support(internal);
+
+COMMENT ON OPERATOR CLASS bit_hamming_ops USING omen_hnsw IS 'nearest by Hamming distance';
+COMMENT ON OPERATOR FAMILY bit_hamming_ops USING omen_hnsw IS 'nearest by Hamming distance';
+
+CREATE OPERATOR CLASS bit_jaccard_ops
+	FOR TYPE bit USING omen_hnsw AS
+	OPERATOR 1 <%> (bit, bit) FOR ORDER BY float_ops,
+	FUNCTION 1 omen_hnsw_bit_jaccard_support(internal);
+
+COMMENT ON OPERATOR CLASS bit_jaccard_ops USING omen_hnsw IS 'nearest by Jaccard distance';
+COMMENT ON OPERATOR FAMILY bit_jaccard_ops USING omen_hnsw IS 'nearest by Jaccard distance';
+
+CREATE OPERATOR CLASS sparsevec_l2_ops
+	FOR TYPE sparsevec USING omen_hnsw AS
+	OPERATOR 1 <-> (sparsevec, sparsevec) FOR ORDER BY float_ops,
+	FUNCTION 1 omen_hnsw_sparsevec_l2_support(internal);
+
+COMMENT ON OPERATOR CLASS sparsevec_l2_ops USING omen_hnsw IS 'nearest by Euclidean distance';
+COMMENT ON OPERATOR FAMILY sparsevec_l2_ops USING omen_hnsw IS 'nearest by Euclidean distance';
+
+CREATE OPERATOR CLASS sparsevec_ip_ops
+	FOR TYPE sparsevec USING omen_hnsw AS
+	OPERATOR 1 <#> (sparsevec, sparsevec) FOR ORDER BY float_ops,
+	FUNCTION 1 omen_hnsw_sparsevec_ip_support(internal);
+
+COMMENT ON OPERATOR CLASS sparsevec_ip_ops USING omen_hnsw IS 'nearest by negative inner product';
+COMMENT ON OPERATOR FAMILY sparsevec_ip_ops USING omen_hnsw IS 'nearest by negative inner product';
+
+CREATE OPERATOR CLASS sparsevec_cosine_ops
+	FOR TYPE sparsevec USING omen_hnsw AS
+	OPERATOR 1 <=> (sparsevec, sparsevec) FOR ORDER BY float_ops,
+	FUNCTION 1 omen_hnsw_sparsevec_cosine_support(internal);
+
+COMMENT ON OPERATOR CLASS sparsevec_cosine_ops USING omen_hnsw IS 'nearest by cosine distance';
+COMMENT ON OPERATOR FAMILY sparsevec_cosine_ops USING omen_hnsw IS 'nearest by cosine distance';
+
+CREATE OPERATOR CLASS sparsevec_l1_ops
+	FOR TYPE sparsevec USING omen_hnsw AS
+	OPERATOR 1 <+> (sparsevec, sparsevec) FOR ORDER BY float_ops,
+	FUNCTION 1 omen_hnsw_sparsevec_l1_support(internal);
+
+COMMENT ON OPERATOR CLASS sparsevec_l1_ops USING omen_hnsw IS 'nearest by taxicab distance';
+COMMENT ON OPERATOR FAMILY sparsevec_l1_ops USING omen_hnsw IS 'nearest by taxicab distance';
 
 -- omen_hnsw: inspection
 

@@ -9,6 +9,7 @@
 
 #include "access/xloginsert.h"
 #include "catalog/index.h"
+#include "catalog/pg_type.h"
 #include "commands/progress.h"
 #include "miscadmin.h"
 #include "pgstat.h"
@@ -27,6 +28,9 @@
 
 /* Seed of the rotation and of the levels: the same table gives the same index. */
 #define BUILD_SEED UINT64CONST(0x6F6D656E64620001)
+
+/* Sparse rows of an index whose table is empty: 64 elements. */
+#define EMPTY_SPARSE_BYTES (8 + 8 * 64)
 
 char *
 omendb_ambuildphasename(int64 phase)
@@ -56,6 +60,22 @@ set_phase(int phase)
 	pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE, phase);
 }
 
+/* usual_bytes: what most rows take where they differ in length, 0 where nobody knows. */
+static void
+choose_layout(OmendbBuild *build, int storage, Size usual_bytes)
+{
+	OmendbMetaPage *meta = &build->meta;
+
+	if (meta->type_kind == OMENDB_TYPE_SPARSE && usual_bytes == 0)
+		usual_bytes = EMPTY_SPARSE_BYTES;
+	if (!omendb_choose_layout(meta, storage, usual_bytes))
+		ereport(ERROR, errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				errmsg("column with %u dimensions does not fit an omen_hnsw index page",
+					   meta->input_dim),
+				errdetail("A node with m = %u and this storage is larger than a page.", meta->m),
+				errhint("Use a smaller m, storage = int8, or fewer dimensions."));
+}
+
 /* What does not depend on rows. */
 static void
 init_meta(OmendbBuild *build)
@@ -63,18 +83,27 @@ init_meta(OmendbBuild *build)
 	OmendbMetaPage *meta = &build->meta;
 	Form_pg_attribute attribute = TupleDescAttr(RelationGetDescr(build->index), 0);
 	OmendbOptions options;
-	int dim = build->opclass->typmod_dim(attribute->atttypmod);
+	const OmendbIndexedType *type = build->opclass->type;
+	int dim = type->typmod_dim(attribute->atttypmod);
 
 	omendb_get_options(build->index, &options);
 	omendb_check_options(&options);
+	/* Binary-coercible to bit, but of any length. */
+	if (attribute->atttypid == VARBITOID)
+		ereport(ERROR, errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				errmsg("type not supported for omen_hnsw index"));
 	if (dim < 1)
 		ereport(ERROR, errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				errmsg("column does not have dimensions"));
+	if (dim > type->max_dim)
+		ereport(ERROR, errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				errmsg("column cannot have more than %d dimensions for omen_hnsw index",
+					   type->max_dim));
 	memset(meta, 0, sizeof(*meta));
 	meta->magic = OMENDB_MAGIC;
 	meta->format_version = OMENDB_FORMAT_VERSION;
 	meta->metric = build->opclass->metric;
-	meta->type_kind = build->opclass->type_kind;
+	meta->type_kind = type->kind;
 	meta->slot_bits = OMENDB_SLOT_BITS;
 	meta->m = (uint16) options.m;
 	meta->ef_construction = (uint16) options.ef_construction;
@@ -83,11 +112,7 @@ init_meta(OmendbBuild *build)
 	meta->parameters_block = OMENDB_META_BLOCK + 1;
 	meta->entry = meta->root = OMENDB_NO_ADDRESS;
 	meta->pending_head = meta->pending_tail = OMENDB_NO_ADDRESS;
-	if (!omendb_choose_layout(meta, options.storage))
-		ereport(ERROR, errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-				errmsg("column with %d dimensions does not fit an omen_hnsw index page", dim),
-				errdetail("A node with m = %d and this storage is larger than a page.", options.m),
-				errhint("Use a smaller m, storage = int8, or fewer dimensions."));
+	choose_layout(build, options.storage, 0);
 }
 
 /* ---- rows ---- */
@@ -97,7 +122,7 @@ load_row(Relation index, ItemPointer tid, Datum *values, bool *isnull, bool aliv
 {
 	OmendbBuild *build = (OmendbBuild *) opaque;
 	MemoryContext old;
-	const float *elements;
+	const void *row;
 	uint32 hash;
 
 	if (isnull[0])
@@ -106,9 +131,9 @@ load_row(Relation index, ItemPointer tid, Datum *values, bool *isnull, bool aliv
 		return;
 	}
 	old = MemoryContextSwitchTo(build->row_context);
-	elements = omendb_read_value(build->opclass, values[0], (int) build->meta.input_dim,
-								 build->buffer, &hash);
-	if (!omendb_builder_add(build->builder, elements, hash, tid))
+	row = omendb_read_value(build->opclass, values[0], (int) build->meta.input_dim, build->buffer,
+							&hash);
+	if (!omendb_builder_add(build->builder, row, hash, tid))
 		build->skipped++;
 	MemoryContextSwitchTo(old);
 	MemoryContextReset(build->row_context);
@@ -293,7 +318,8 @@ init_build(OmendbBuild *build, Relation heap, Relation index, IndexInfo *info)
 	init_meta(build);
 	build->row_context =
 		AllocSetContextCreate(CurrentMemoryContext, "omen_hnsw row", ALLOCSET_DEFAULT_SIZES);
-	build->buffer = (float *) palloc(build->meta.input_dim * sizeof(float));
+	if (!omendb_opclass_is_plain(build->opclass))
+		build->buffer = (float *) palloc(build->meta.input_dim * sizeof(float));
 }
 
 static void
@@ -305,10 +331,13 @@ take_sample(OmendbBuild *build)
 	omendb_sample_table(build, &sample);
 	build->mean = sample.mean;
 	build->tuples_expected = sample.tuples;
+	/* Room in records for what most rows are. */
+	if (build->meta.type_kind == OMENDB_TYPE_SPARSE)
+		choose_layout(build, OMENDB_STORAGE_AUTO, sample.usual_bytes);
 	build->meta.sampled = sample.rows;
 	build->meta.radius = sample.radius;
 	build->meta.parameter_blocks =
-		sample.rows == 0
+		sample.rows == 0 || build->mean == NULL
 			? 0
 			: (build->meta.input_dim + OMENDB_MEAN_PER_PAGE - 1) / OMENDB_MEAN_PER_PAGE;
 	pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_TOTAL, (int64) sample.tuples);

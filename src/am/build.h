@@ -25,9 +25,10 @@
 typedef struct OmendbSample
 {
 	uint32 rows;   /* 0: too few, the mean is zero */
-	float *mean;   /* input_dim floats */
+	float *mean;   /* input_dim floats; NULL: plain values have none */
 	float radius;  /* inner product: the longest row of the sample, less the mean */
 	double tuples; /* rows the index will have, by the sampled blocks */
+	Size usual_bytes; /* plain values that differ in length: what nine of ten keep to, or 0 */
 } OmendbSample;
 
 /* One build, in the process that runs it: the leader or a worker. */
@@ -38,7 +39,7 @@ typedef struct OmendbBuild
 	IndexInfo *info;
 	const OmendbOpclass *opclass;
 	OmendbMetaPage meta;
-	const float *mean;
+	const float *mean; /* NULL: plain values have none */
 	double tuples_expected;
 	bool is_leader;
 
@@ -48,7 +49,7 @@ typedef struct OmendbBuild
 	Barrier *barrier; /* of all participants; NULL: there is one */
 	int phase;        /* last reported */
 	MemoryContext row_context;
-	float *buffer; /* input_dim floats */
+	float *buffer; /* input_dim floats; NULL for plain values */
 
 	double heap_tuples;
 	uint64 skipped; /* NULL, or without direction under cosine */

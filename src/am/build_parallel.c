@@ -183,12 +183,15 @@ omendb_parallel_build_main(dsm_segment *segment, shm_toc *toc)
 	build.info->ii_Concurrent = shared->concurrent;
 	build.opclass = omendb_opclass(build.index);
 	build.meta = shared->meta;
-	build.mean = (const float *) shm_toc_lookup(toc, KEY_MEAN, false);
+	if (!omendb_opclass_is_plain(build.opclass))
+	{
+		build.mean = (const float *) shm_toc_lookup(toc, KEY_MEAN, false);
+		build.buffer = (float *) palloc(build.meta.input_dim * sizeof(float));
+	}
 	build.tuples_expected = shared->tuples_expected;
 	build.control = (OmendbBuildControl *) shm_toc_lookup(toc, KEY_CONTROL, false);
 	build.row_context =
 		AllocSetContextCreate(CurrentMemoryContext, "omen_hnsw row", ALLOCSET_DEFAULT_SIZES);
-	build.buffer = (float *) palloc(build.meta.input_dim * sizeof(float));
 	SharedFileSetAttach(&shared->area.files, segment);
 	build.area = omendb_area_create(&shared->area, false);
 	build.barrier = &shared->barrier;
@@ -212,6 +215,12 @@ omendb_parallel_build_main(dsm_segment *segment, shm_toc *toc)
 
 /* ---- the leader ---- */
 
+static Size
+mean_bytes(const OmendbBuild *build)
+{
+	return build->mean != NULL ? build->meta.input_dim * sizeof(float) : 8;
+}
+
 static void
 estimate(ParallelContext *context, const OmendbBuild *build, Snapshot snapshot)
 {
@@ -219,7 +228,7 @@ estimate(ParallelContext *context, const OmendbBuild *build, Snapshot snapshot)
 
 	shm_toc_estimate_chunk(e, sizeof(SharedBuild));
 	shm_toc_estimate_chunk(e, table_parallelscan_estimate(build->heap, snapshot));
-	shm_toc_estimate_chunk(e, build->meta.input_dim * sizeof(float));
+	shm_toc_estimate_chunk(e, mean_bytes(build));
 	shm_toc_estimate_chunk(e, omendb_build_control_size());
 	shm_toc_estimate_chunk(e, mul_size(sizeof(WalUsage), context->nworkers));
 	shm_toc_estimate_chunk(e, mul_size(sizeof(BufferUsage), context->nworkers));
@@ -233,7 +242,7 @@ store_shared(ParallelContext *context, OmendbBuild *build)
 {
 	shm_toc *toc = context->toc;
 	SharedBuild *shared = (SharedBuild *) shm_toc_allocate(toc, sizeof(SharedBuild));
-	float *mean = (float *) shm_toc_allocate(toc, build->meta.input_dim * sizeof(float));
+	float *mean = (float *) shm_toc_allocate(toc, mean_bytes(build));
 
 	memset(shared, 0, sizeof(*shared));
 	shared->heap = RelationGetRelid(build->heap);
@@ -247,7 +256,8 @@ store_shared(ParallelContext *context, OmendbBuild *build)
 							omendb_build_bytes_expected(build));
 	SharedFileSetInit(&shared->area.files, context->seg);
 	shm_toc_insert(toc, KEY_SHARED, shared);
-	memcpy(mean, build->mean, build->meta.input_dim * sizeof(float));
+	if (build->mean != NULL)
+		memcpy(mean, build->mean, mean_bytes(build));
 	shm_toc_insert(toc, KEY_MEAN, mean);
 	build->control = (OmendbBuildControl *) shm_toc_allocate(toc, omendb_build_control_size());
 	memset(build->control, 0, omendb_build_control_size());

@@ -27,13 +27,36 @@ typedef struct SampleState
 {
 	OmendbBuild *build;
 	uint32 dim;
-	float *rows; /* capacity x dim */
+	float *rows; /* capacity x dim; NULL: only count */
+	uint32 *sizes;  /* capacity payloads' of sparse values; else NULL */
+	double longest; /* norm of these */
 	uint32 count;
 	uint32 capacity;
 	uint32 per_block;  /* most rows to keep of a block */
 	uint32 from_block; /* rows kept of the current block */
 	double found;      /* rows met, kept or not */
 } SampleState;
+
+/* Of plain values: how long they are, and their norms where inner product wants a radius. */
+static void
+sample_payload(SampleState *state, Datum value)
+{
+	OmendbBuild *build = state->build;
+	const OmendbIndexedType *type = build->opclass->type;
+	MemoryContext old;
+	Size bytes;
+
+	if (state->sizes == NULL || state->count >= state->capacity)
+		return;
+	old = MemoryContextSwitchTo(build->row_context);
+	value = PointerGetDatum(PG_DETOAST_DATUM(value));
+	(void) type->payload(value, &bytes);
+	state->sizes[state->count++] = (uint32) Min(bytes, PG_UINT32_MAX);
+	if (type->norm != NULL)
+		state->longest = Max(state->longest, type->norm(value));
+	MemoryContextSwitchTo(old);
+	MemoryContextReset(build->row_context);
+}
 
 static void
 sample_row(Relation index, ItemPointer tid, Datum *values, bool *isnull, bool alive, void *opaque)
@@ -46,15 +69,20 @@ sample_row(Relation index, ItemPointer tid, Datum *values, bool *isnull, bool al
 	if (isnull[0])
 		return;
 	state->found++;
+	if (state->rows == NULL)
+	{
+		sample_payload(state, values[0]);
+		return;
+	}
 	if (state->from_block >= state->per_block || state->count >= state->capacity)
 		return;
 	old = MemoryContextSwitchTo(build->row_context);
 	value = PointerGetDatum(PG_DETOAST_DATUM(values[0]));
-	if (build->opclass->dim(value) == (int) state->dim)
+	if (build->opclass->type->dim(value) == (int) state->dim)
 	{
 		float *row = state->rows + (Size) state->count * state->dim;
 
-		memcpy(row, build->opclass->elements(value, build->buffer), state->dim * sizeof(float));
+		memcpy(row, build->opclass->type->elements(value, build->buffer), state->dim * sizeof(float));
 		state->from_block++;
 		state->count++;
 	}
@@ -146,6 +174,37 @@ scan_blocks(SampleState *state)
 		state->found *= (double) blocks / scanned;
 }
 
+static int
+compare_sizes(const void *a, const void *b)
+{
+	uint32 x = *(const uint32 *) a;
+	uint32 y = *(const uint32 *) b;
+
+	return x < y ? -1 : x > y;
+}
+
+/* Plain values have no mean; of those that differ in length, the one that nine of ten keep to. */
+static void
+sample_plain(SampleState *state, OmendbSample *sample)
+{
+	OmendbBuild *build = state->build;
+
+	if (build->opclass->type->kind == OMENDB_TYPE_SPARSE)
+	{
+		state->capacity = OMENDB_SAMPLE_ROWS;
+		state->sizes = (uint32 *) palloc(sizeof(uint32) * OMENDB_SAMPLE_ROWS);
+	}
+	scan_blocks(state);
+	if (state->count > 0)
+	{
+		qsort(state->sizes, state->count, sizeof(uint32), compare_sizes);
+		sample->usual_bytes = state->sizes[(uint64) state->count * 9 / 10];
+	}
+	if (build->meta.metric == OMENDB_METRIC_INNER_PRODUCT)
+		sample->radius = state->longest > 0 ? (float) Min(state->longest, 1e15) : 1.0f;
+	sample->tuples = state->found;
+}
+
 void
 omendb_sample_table(OmendbBuild *build, OmendbSample *sample)
 {
@@ -154,10 +213,16 @@ omendb_sample_table(OmendbBuild *build, OmendbSample *sample)
 	uint32 dim = build->meta.input_dim;
 	SampleState state = {0};
 
-	sample->mean = (float *) palloc0(dim * sizeof(float));
-	sample->rows = 0;
+	memset(sample, 0, sizeof(*sample));
 	state.build = build;
 	state.dim = dim;
+	if (omendb_opclass_is_plain(build->opclass))
+	{
+		sample_plain(&state, sample);
+		MemoryContextDelete(context);
+		return;
+	}
+	sample->mean = (float *) palloc0(dim * sizeof(float));
 	state.capacity = (uint32) Min(OMENDB_SAMPLE_ROWS, SAMPLE_BYTES / (dim * sizeof(float)));
 	state.capacity = Max(state.capacity, SAMPLE_LEAST_ROWS);
 	state.rows =

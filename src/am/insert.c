@@ -33,7 +33,9 @@ get_cache(Relation index, IndexInfo *info)
 	cache = (InsertCache *) palloc0(sizeof(InsertCache));
 	cache->opclass = omendb_opclass(index);
 	cache->insert = omendb_insert_create(index);
-	cache->buffer = (float *) palloc(sizeof(float) * omendb_insert_dimensions(cache->insert));
+	if (!omendb_opclass_is_plain(cache->opclass))
+		cache->buffer =
+			(float *) palloc(sizeof(float) * omendb_insert_dimensions(cache->insert));
 	cache->row_context =
 		AllocSetContextCreate(CurrentMemoryContext, "omen_hnsw row", ALLOCSET_DEFAULT_SIZES);
 	info->ii_AmCache = cache;
@@ -47,16 +49,16 @@ omendb_aminsert(Relation index, Datum *values, bool *isnull, ItemPointer tid, In
 {
 	InsertCache *cache;
 	MemoryContext caller;
-	const float *elements;
+	const void *row;
 	uint32 hash;
 
 	if (isnull[0])
 		return false;
 	cache = get_cache(index, info);
 	caller = MemoryContextSwitchTo(cache->row_context);
-	elements = omendb_read_value(cache->opclass, values[0], omendb_insert_dimensions(cache->insert),
-								 cache->buffer, &hash);
-	(void) omendb_insert_row(cache->insert, index, elements, hash, tid);
+	row = omendb_read_value(cache->opclass, values[0], omendb_insert_dimensions(cache->insert),
+							cache->buffer, &hash);
+	(void) omendb_insert_row(cache->insert, index, row, hash, tid);
 	MemoryContextSwitchTo(caller);
 	MemoryContextReset(cache->row_context);
 	return false;

@@ -178,16 +178,26 @@ check_row(Relation index, ItemPointer tid, Datum *values, bool *isnull, bool ali
 	RowCheck *rows = (RowCheck *) state;
 	MemoryContext caller;
 	Datum value;
-	float *buffer;
 	int dim;
 
 	if (isnull[0] || !omendb_check_accepts_rows(rows->check))
 		return;
 	caller = MemoryContextSwitchTo(rows->context);
 	value = PointerGetDatum(PG_DETOAST_DATUM(values[0]));
-	dim = rows->opclass->dim(value);
-	buffer = (float *) palloc(sizeof(float) * dim);
-	omendb_check_row(rows->check, tid, rows->opclass->elements(value, buffer), dim);
+	dim = rows->opclass->type->dim(value);
+	if (omendb_opclass_is_plain(rows->opclass))
+	{
+		Size bytes;
+		const void *payload = rows->opclass->type->payload(value, &bytes);
+
+		omendb_check_value(rows->check, tid, payload, bytes, dim);
+	}
+	else
+	{
+		float *buffer = (float *) palloc(sizeof(float) * dim);
+
+		omendb_check_row(rows->check, tid, rows->opclass->type->elements(value, buffer), dim);
+	}
 	MemoryContextSwitchTo(caller);
 	MemoryContextReset(rows->context);
 }
@@ -359,7 +369,8 @@ static void
 put_sizes(ResultRows *rows, const OmendbMetaPage *meta, const OmendbIndexStats *stats)
 {
 	static const char *const kinds[] = {"pages_empty",    "pages_meta",       "pages_graph",
-										"pages_overflow", "pages_parameters", "pages_pending"};
+										"pages_overflow", "pages_parameters", "pages_pending",
+										"pages_values"};
 	uint64 records = 0;
 	uint64 lanes = (uint64) meta->blocks * OMENDB_LANES * 4;
 	uint64 graph_bytes = stats->pages[OMENDB_PAGE_GRAPH] * BLCKSZ;

@@ -94,27 +94,30 @@ omendb_amrescan(IndexScanDesc scan, ScanKey keys, int nkeys, ScanKey orderbys, i
 	state->started = false;
 }
 
-/* The query's elements in query_context, or NULL for a query that is NULL. */
-static const float *
-query_elements(IndexScanDesc scan)
+/* The query's elements or payload in query_context, or NULL for a query that is NULL. */
+static const void *
+query_value(IndexScanDesc scan)
 {
 	SearchState *state = (SearchState *) scan->opaque;
+	const OmendbIndexedType *type = state->opclass->type;
 	ScanKey key = &scan->orderByData[0];
 	int expected = omendb_scan_dimensions(state->search);
 	Datum value;
 	float *buffer;
+	Size bytes;
 	int dim;
 
 	if ((key->sk_flags & SK_ISNULL) != 0)
 		return NULL;
 	/* A copy even of what needs no detoasting: the key belongs to the executor. */
 	value = PointerGetDatum(PG_DETOAST_DATUM_COPY(key->sk_argument));
-	dim = state->opclass->dim(value);
+	dim = type->dim(value);
 	if (dim != expected)
-		ereport(ERROR, errcode(ERRCODE_DATA_EXCEPTION),
-				errmsg("different vector dimensions %d and %d", expected, dim));
+		type->refuse_dim(expected, dim);
+	if (omendb_opclass_is_plain(state->opclass))
+		return type->payload(value, &bytes);
 	buffer = (float *) palloc(sizeof(float) * dim);
-	return state->opclass->elements(value, buffer);
+	return type->elements(value, buffer);
 }
 
 /* Start the search for the current keys. */
@@ -138,7 +141,7 @@ start_search(IndexScanDesc scan)
 		state->search = omendb_scan_create(scan->indexRelation);
 	MemoryContextReset(state->query_context);
 	MemoryContextSwitchTo(state->query_context);
-	omendb_scan_start(state->search, query_elements(scan), &state->limits);
+	omendb_scan_start(state->search, query_value(scan), &state->limits);
 	MemoryContextSwitchTo(caller);
 	state->started = true;
 }

@@ -11,6 +11,9 @@
 #define OMENDB_SPARSEVEC_MAX_DIM 1000000000
 /* pgvector's: as many elements as a vector may have. */
 #define OMENDB_SPARSEVEC_MAX_NNZ 16000
+/* Of bit columns and of sparse rows in an index, as in pgvector. */
+#define OMENDB_BIT_MAX_INDEXED_DIM 64000
+#define OMENDB_SPARSE_MAX_INDEXED  1000
 
 /* Reloption ranges of pgvector, so that DDL written for it is accepted. */
 #define OMENDB_MIN_M               2

@@ -27,14 +27,46 @@ align_up(uint32_t n, uint32_t to)
 	return (n + to - 1) / to * to;
 }
 
+/* Values of one length lie in their rows; of others those that fit a record. */
 uint32_t
-row_bytes(const quant::Space &space)
+bytes_in_row(const quant::Space &space, const Shape &shape)
 {
-	uint32_t bytes = (uint32_t) sizeof(BulkRow) + quant::stored_bytes(space.storage, space.dim);
+	return space.type == quant::Type::Sparse ? shape.value_room
+											 : quant::stored_bytes(space.storage, space.dim);
+}
+
+uint32_t
+leaf_dim(const quant::Space &space)
+{
+	return quant::is_plain(space) ? quant::sketch_dim(space.type, space.metric, space.input_dim)
+								  : space.dim;
+}
+
+uint32_t
+row_bytes(const quant::Space &space, const Shape &shape)
+{
+	uint32_t bytes = (uint32_t) sizeof(BulkRow) + bytes_in_row(space, shape);
 
 	if (space.storage != quant::Storage::Int8)
-		bytes += quant::stored_bytes(quant::Storage::Int8, space.dim);
+		bytes += leaf_dim(space);
 	return align_up(bytes, 16);
+}
+
+/* Values that are longer than a row's room take pieces of this size, so many at a time. */
+constexpr uint32_t kValuePiece = 64;
+constexpr uint32_t kValueExtent = 1024;
+constexpr uint32_t kValueExtentShift = 10;
+
+/* The shape of records with all of their values: nothing has to fit a page. */
+Shape
+wide_shape(const Shape &shape)
+{
+	Shape wide = shape;
+
+	wide.value_room = 0;
+	wide.chunk_bytes = 0;
+	(void) complete_shape(&wide, UINT32_MAX / 2);
+	return wide;
 }
 
 /* Candidates a point keeps until it selects its links. */
@@ -120,7 +152,7 @@ size_t
 bulk_bytes_per_row(const quant::Space &space, const Shape &shape, uint32_t ef_construction)
 {
 	/* The hash table has two to four places a row; a row is in some eight members. */
-	return row_bytes(space) + point_bytes(shape, ef_construction) + 3 * 4 + 8 * 4 + 4;
+	return row_bytes(space, shape) + point_bytes(shape, ef_construction) + 3 * 4 + 8 * 4 + 4;
 }
 
 void
@@ -129,19 +161,24 @@ init_bulk(BulkShared *shared, const quant::Space &space, const Shape &shape,
 {
 	uint64_t rows = expected_rows > 0 ? expected_rows : 1;
 
-	shared->regions[kBulkRows] = {row_bytes(space), 0};
+	uint32_t above_bytes = wide_shape(shape).slot_bytes;
+
+	shared->regions[kBulkRows] = {row_bytes(space, shape), 0};
 	shared->regions[kBulkEqual] = {4, 0};
 	shared->regions[kBulkPoints] = {point_bytes(shape, ef_construction), 0};
 	shared->regions[kBulkMembers] = {4, 0};
 	shared->regions[kBulkOrder] = {4, 0};
-	shared->regions[kBulkAbove] = {kPageContent, 0};
+	shared->regions[kBulkAbove] = {above_bytes, 0};
 	shared->regions[kBulkParts] = {(uint32_t) sizeof(TidPart), 0};
+	shared->regions[kBulkValues] = {kValuePiece, 0};
 	for (BulkRegionShape &region : shared->regions)
 		region.shift = shift_for(region.stride, rows);
-	shared->regions[kBulkAbove].shift = shift_for(kPageContent, rows / OMENDB_LEVEL_FANOUT);
+	shared->regions[kBulkAbove].shift = shift_for(above_bytes, rows / OMENDB_LEVEL_FANOUT);
 	/* An extent never crosses segments. */
 	if (shared->regions[kBulkRows].shift < 6)
 		shared->regions[kBulkRows].shift = 6;
+	if (shared->regions[kBulkValues].shift < kValueExtentShift)
+		shared->regions[kBulkValues].shift = kValueExtentShift;
 	shared->entry = {kNoAddress, 0};
 	shared->root = kNoAddress;
 }
@@ -161,7 +198,11 @@ Bulk::init(const quant::Space *space, const Shape *shape, BulkShared *shared,
 	leaf_nearest_ = nearest_of_leaf(*shape, ef_construction);
 	leaf_space_ = *space;
 	leaf_space_.storage = quant::Storage::Int8;
+	leaf_space_.dim = leaf_dim(*space);
+	leaf_at_ = space->storage == quant::Storage::Int8 ? 0 : bytes_in_row(*space, *shape);
+	wide_ = wide_shape(*shape);
 	row_ = row_end_ = 0;
+	value_ = value_end_ = 0;
 	home_ = kMaxLeaders;
 	for (uint32_t i = 0; i < kBulkRegions; i++)
 		views_[i] = {nullptr, 0, shared->regions[i].shift, shared->regions[i].stride};
@@ -202,11 +243,10 @@ Bulk::need(uint32_t region, uint64_t elements)
 	see(region);
 }
 
-void
-Bulk::add_row(const float *transformed, float excess, const Row &in)
+/* The next place of this participant. */
+BulkRow *
+Bulk::new_row(const Row &in)
 {
-	quant::StoredMeta meta;
-
 	if (row_ == row_end_)
 	{
 		row_ = shared_->next_row.fetch_add(kExtent);
@@ -218,6 +258,22 @@ Bulk::add_row(const float *transformed, float excess, const Row &in)
 	}
 	BulkRow *row = row_at(row_++);
 	memset(row, 0, sizeof(*row));
+	row->hash = in.hash;
+	row->tid = in.tid;
+	row->equal = kNoRow;
+	row->value = kNoRow;
+	row->above = kNoAddress;
+	row->used = 1;
+	shared_->rows.fetch_add(1, std::memory_order_relaxed);
+	return row;
+}
+
+void
+Bulk::add_row(const float *transformed, float excess, const Row &in)
+{
+	BulkRow *row = new_row(in);
+	quant::StoredMeta meta;
+
 	quant::store_vector(*space_, transformed, excess, (uint8_t *) (row + 1), &meta);
 	row->scale = meta.scale;
 	row->self_dot = meta.self_dot;
@@ -226,12 +282,49 @@ Bulk::add_row(const float *transformed, float excess, const Row &in)
 		quant::store_vector(leaf_space_, transformed, excess, (uint8_t *) leaf_of(row), &meta);
 	row->leaf_scale = meta.scale;
 	row->leaf_dot = meta.self_dot;
-	row->hash = in.hash;
-	row->tid = in.tid;
-	row->equal = kNoRow;
-	row->above = kNoAddress;
-	row->used = 1;
-	shared_->rows.fetch_add(1, std::memory_order_relaxed);
+}
+
+/* Where a value of so many bytes goes: behind its row, or among those that do not fit there. */
+uint8_t *
+Bulk::room_for_value(BulkRow *row, uint32_t bytes)
+{
+	uint32_t pieces = (bytes + kValuePiece - 1) / kValuePiece;
+
+	if (bytes <= bytes_in_row(*space_, *shape_))
+	{
+		memset(row + 1, 0, bytes_in_row(*space_, *shape_));
+		return (uint8_t *) (row + 1);
+	}
+	if (value_end_ - value_ < pieces)
+	{
+		value_ = shared_->next_value.fetch_add(kValueExtent);
+		value_end_ = value_ + kValueExtent;
+		if (value_ >> views_[kBulkValues].shift >= views_[kBulkValues].known)
+			need(kBulkValues, value_end_);
+	}
+	row->value = value_;
+	value_ += pieces;
+	return views_[kBulkValues].at(row->value);
+}
+
+void
+Bulk::add_value(const uint8_t *value, const float *sketch, const Row &in)
+{
+	BulkRow *row = new_row(in);
+	uint32_t bytes = quant::stored_size(*space_, value);
+	quant::StoredMeta meta;
+
+	memcpy(room_for_value(row, bytes), value, bytes);
+	quant::store_vector(leaf_space_, sketch, 0, (uint8_t *) leaf_of(row), &meta);
+	row->leaf_scale = meta.scale;
+	row->leaf_dot = meta.self_dot;
+}
+
+/* Bytes of a row's stored vector or value. */
+uint32_t
+Bulk::size_of(const BulkRow *row) const
+{
+	return quant::stored_size(*space_, stored_of(row));
 }
 
 /* ---- rows with equal stored bytes ---- */
@@ -258,8 +351,8 @@ void
 Bulk::join_or_enter(uint32_t index)
 {
 	uint32_t places = (uint32_t) (views_[kBulkEqual].known << views_[kBulkEqual].shift);
-	size_t bytes = quant::stored_bytes(space_->storage, space_->dim);
 	const BulkRow *row = row_at(index);
+	size_t bytes = size_of(row);
 	uint32_t at = (uint32_t) hash_bytes(stored_of(row), bytes) & (places - 1);
 
 	while (true)
@@ -273,7 +366,8 @@ Bulk::join_or_enter(uint32_t index)
 			return;
 		}
 		BulkRow *first = row_at(other - 1);
-		if (first->scale == row->scale && memcmp(stored_of(first), stored_of(row), bytes) == 0)
+		if (first->scale == row->scale && size_of(first) == bytes &&
+			memcmp(stored_of(first), stored_of(row), bytes) == 0)
 		{
 			add_equal(first, index);
 			return;
@@ -421,6 +515,7 @@ Bulk::finish()
 	if (!meet())
 		return OMENDB_NO_MEMORY;
 	see(kBulkRows);
+	see(kBulkValues);
 	if (hooks_->meet(hooks_->context))
 		start_equal_rows();
 	(void) meet();
@@ -440,6 +535,7 @@ Bulk::finish()
 	write_above();
 	(void) meet();
 	write_parts();
+	write_values();
 	(void) meet();
 	return OMENDB_OK;
 }

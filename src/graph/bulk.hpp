@@ -44,11 +44,15 @@
 #include "base/status.h"
 #include "graph/insert-inl.hpp"
 #include "graph/record.hpp"
+#include "quant/value.hpp"
 
 namespace omendb::graph
 {
 
-/* A row in the store; its stored vector follows, then its int8 copy unless that is the same. */
+/*
+ * A row in the store; its stored vector follows, then its int8 copy unless that is the
+ * same. A plain value comes first likewise, then the int8 form of its sketch.
+ */
 struct BulkRow
 {
 	float scale; /* as in RecordHeader */
@@ -60,7 +64,7 @@ struct BulkRow
 	uint8_t unequal; /* a row of this node has another hash */
 	uint32_t equal;  /* next row with the same stored bytes, kNoRow at the end */
 	uint32_t equals; /* in the node's first row: how many others */
-	uint32_t unused;
+	uint32_t value;  /* where among kBulkValues its value is, or kNoRow: behind this */
 	float leaf_scale; /* of the int8 copy */
 	float leaf_dot;
 	Address above; /* in the node's first row: its record on level 1 */
@@ -113,6 +117,7 @@ struct BulkPoint
 	uint8_t far_offered; /* from other points' far links, behind them */
 	uint8_t coarse;      /* links to leaders, behind those */
 	uint8_t unused[3];
+	uint32_t chunk;      /* number of the first chunk of its value */
 };
 
 inline uint32_t
@@ -165,8 +170,9 @@ enum BulkRegion : uint32_t
 	kBulkPoints,   /* BulkPoint and what follows it */
 	kBulkMembers,  /* u32: the points of each leader */
 	kBulkOrder,    /* u32: points by rank */
-	kBulkAbove,    /* pages of the levels above, without page headers */
+	kBulkAbove,    /* records of the levels above, with all of their values */
 	kBulkParts,    /* 136 bytes: TID parts */
+	kBulkValues,   /* values that are longer than most; grows while rows are loaded */
 	kBulkRegions
 };
 
@@ -197,6 +203,7 @@ enum BulkStep : uint32_t
 	kStepWrite,
 	kStepAbove,
 	kStepParts,
+	kStepValues,
 	kBulkSteps
 };
 
@@ -204,7 +211,8 @@ enum BulkStep : uint32_t
 struct BulkShared
 {
 	BulkRegionShape regions[kBulkRegions];
-	std::atomic<uint32_t> next_row; /* places given out */
+	std::atomic<uint32_t> next_row;   /* places given out */
+	std::atomic<uint32_t> next_value; /* of kBulkValues */
 	std::atomic<uint64_t> rows;     /* places filled */
 	std::atomic<uint32_t> nodes;
 	std::atomic<uint32_t> parts; /* TID parts given out */
@@ -220,14 +228,24 @@ struct BulkShared
 	uint32_t member_start[kMaxLeaders + 1];
 	uint32_t home_start[kMaxLeaders + 1];
 
-	/* pages: TID parts, level 0, levels above; the meta page and parameters not counted */
+	/* pages: TID parts, level 0, levels above, values; meta page and parameters not counted */
 	uint32_t first_page; /* of level 0 */
 	uint32_t above_page;
-	uint32_t above_pages;
-	uint32_t above; /* records of the levels above */
+	uint32_t value_page;
+	uint32_t above;        /* records of the levels above */
+	uint32_t point_chunks; /* of level 0; those of the levels above follow */
+	uint32_t chunks;
 	uint32_t pages;
 	EntryPoint entry;
 	Address root;
+};
+
+/* What is on a page. */
+enum class BulkPage : uint8_t
+{
+	Records,
+	Parts,
+	Values
 };
 
 /* What a build needs from its surroundings. Any of them may not return (error). */
@@ -246,8 +264,8 @@ struct BulkHooks
 	uint8_t *const *(*map)(void *context, uint32_t region, uint32_t *count);
 	/* So many pages are about to be written. Called by one participant. */
 	void (*begin_pages)(void *context, uint32_t pages);
-	/* One page's content: `bytes` behind the page header; records, or TID parts. */
-	void (*write_page)(void *context, uint32_t page, bool parts, const uint8_t *content,
+	/* One page's content: `bytes` behind the page header. */
+	void (*write_page)(void *context, uint32_t page, BulkPage kind, const uint8_t *content,
 					   size_t bytes);
 	/* Pages [first, first + count) have been written. */
 	void (*written)(void *context, uint32_t first, uint32_t count);
@@ -269,21 +287,26 @@ struct BulkView
 };
 
 /*
- * The levels above while they are built: a Store (store.hpp) over page images,
- * for one participant at a time.
+ * The levels above while they are built: a Store (store.hpp) over records in the
+ * order of their addresses, for one participant at a time. Their values are
+ * whole here: shape() is wider than what is written where values have chunks.
+ * In the header of such a record, `rest` is its row, and in the end `overflow` the
+ * number of its first chunk.
  */
 class AboveStore
 {
 public:
+	/* slots: of the pages to come. */
 	void
-	init(const quant::Space *space, const Shape *shape, BulkShared *shared, const BulkView *pages,
-		 uint32_t first_block)
+	init(const quant::Space *space, const Shape *wide, BulkShared *shared, const BulkView *records,
+		 uint32_t first_block, uint32_t slots)
 	{
 		space_ = space;
-		shape_ = shape;
+		shape_ = wide;
 		shared_ = shared;
-		pages_ = pages;
+		records_ = records;
 		first_block_ = first_block + shared->above_page;
+		slots_ = slots;
 	}
 
 	const quant::Space &
@@ -301,7 +324,7 @@ public:
 	uint8_t *
 	new_record(Address a)
 	{
-		return pages_->at(address_block(a) - first_block_) + address_slot(a) * shape_->slot_bytes;
+		return records_->at((address_block(a) - first_block_) * slots_ + address_slot(a));
 	}
 
 	const uint8_t *
@@ -378,13 +401,18 @@ public:
 	{
 	}
 
-	/* There must be a page for it. */
+	/* There must be memory for it. */
 	Address
 	allocate(uint32_t)
 	{
-		uint32_t at = shared_->above++;
+		return address_of(shared_->above++);
+	}
 
-		return make_address(first_block_ + at / shape_->slots, at % shape_->slots);
+	/* Of the i-th record. */
+	Address
+	address_of(uint32_t i) const
+	{
+		return make_address(first_block_ + i / slots_, i % slots_);
 	}
 
 	bool
@@ -430,8 +458,9 @@ private:
 	const quant::Space *space_;
 	const Shape *shape_;
 	BulkShared *shared_;
-	const BulkView *pages_;
+	const BulkView *records_;
 	uint32_t first_block_;
+	uint32_t slots_;
 	const uint8_t *stored_;
 	quant::StoredMeta meta_;
 };
@@ -470,6 +499,8 @@ public:
 
 	/* Load a transformed row (space.dim floats). */
 	void add_row(const float *transformed, float excess, const Row &row);
+	/* Load a plain value, given its sketch (sketch_dim floats). */
+	void add_value(const uint8_t *value, const float *sketch, const Row &row);
 
 	/* All that follows; every participant calls it once its rows are loaded. */
 	OmendbStatus finish();
@@ -481,6 +512,9 @@ private:
 	const int8_t *leaf_of(const BulkRow *row) const;
 	void see(uint32_t region);
 	void need(uint32_t region, uint64_t elements);
+	BulkRow *new_row(const Row &row);
+	uint8_t *room_for_value(BulkRow *row, uint32_t bytes);
+	uint32_t size_of(const BulkRow *row) const;
 	void find_equal_rows();
 	void join_or_enter(uint32_t index);
 	void add_equal(BulkRow *first, uint32_t index);
@@ -536,6 +570,12 @@ private:
 	void write_record(uint8_t *record, uint32_t index);
 	void write_tids(RecordHeader *header, Address address, const BulkRow *row);
 	void write_parts();
+	void write_above_record(uint8_t *record, uint32_t index);
+	uint32_t chunks_of(const BulkRow *row) const;
+	Address chunk_address(uint32_t chunk) const;
+	uint32_t owner_of_chunk(uint32_t chunk) const;
+	void write_chunk(uint8_t *out, uint32_t chunk);
+	void write_values();
 
 	BulkPoint *point_at(uint32_t i) const;
 	BulkKey *keys_of(BulkPoint *point) const;
@@ -556,15 +596,19 @@ private:
 	uint32_t candidates_; /* kept a point */
 	uint32_t room_;       /* of its key array */
 	uint32_t leaf_nearest_;
-	quant::Space leaf_space_; /* the same with int8 storage */
+	quant::Space leaf_space_; /* the same with int8 storage; of plain values their sketches' */
+	uint32_t leaf_at_;        /* where a row's int8 copy is, behind its head */
 	BulkView views_[kBulkRegions];
 	uint32_t row_; /* next place of this participant's extent */
 	uint32_t row_end_;
+	uint32_t value_; /* the same of kBulkValues */
+	uint32_t value_end_;
 	uint32_t home_; /* leader whose points are being cut, and their next rank */
 	uint32_t home_rank_;
 	BulkScratch s_;
 	const Memory *memory_;
 	/* of whoever builds the levels above */
+	Shape wide_; /* of records with all of their values */
 	AboveStore above_store_;
 	InsertMemory above_memory_;
 	Inserter<AboveStore> inserter_;
@@ -579,17 +623,13 @@ Bulk::row_at(uint32_t i) const
 inline const uint8_t *
 Bulk::stored_of(const BulkRow *row) const
 {
-	return (const uint8_t *) (row + 1);
+	return row->value == kNoRow ? (const uint8_t *) (row + 1) : views_[kBulkValues].at(row->value);
 }
 
 inline const int8_t *
 Bulk::leaf_of(const BulkRow *row) const
 {
-	const uint8_t *p = stored_of(row);
-
-	if (space_->storage != quant::Storage::Int8)
-		p += quant::stored_bytes(space_->storage, space_->dim);
-	return (const int8_t *) p;
+	return (const int8_t *) (row + 1) + leaf_at_;
 }
 
 inline BulkPoint *

@@ -13,7 +13,7 @@ bool
 Bulk::start_above()
 {
 	see(kBulkAbove);
-	above_store_.init(space_, shape_, shared_, &views_[kBulkAbove], first_block_);
+	above_store_.init(space_, &wide_, shared_, &views_[kBulkAbove], first_block_, shape_->slots);
 	inserter_.init(&above_store_, &above_memory_, candidates_);
 	return above_memory_.allocate(*space_, memory_);
 }
@@ -58,28 +58,29 @@ Bulk::promote(uint32_t index)
 		return true;
 	if (level == 0)
 		level = 1;
-	uint32_t last = (shared_->above + level - 1) / shape_->slots;
-	if (last >= shared_->above_pages)
-	{
-		need(kBulkAbove, last + 1);
-		for (; shared_->above_pages <= last; shared_->above_pages++)
-			memset(views_[kBulkAbove].at(shared_->above_pages), 0, kPageContent);
-	}
 	uint32_t at = shared_->above;
+	need(kBulkAbove, at + level);
+	for (uint32_t i = at; i < at + level; i++)
+		memset(views_[kBulkAbove].at(i), 0, wide_.slot_bytes);
 	if (inserter_.insert_above(stored_of(row), meta, level, kNoAddress) != OMENDB_OK)
 		return false;
-	row->above =
-		make_address(first_block_ + shared_->above_page + at / shape_->slots, at % shape_->slots);
+	for (uint32_t i = at; i < at + level; i++)
+		header(views_[kBulkAbove].at(i))->rest = point_at(index)->row;
+	row->above = above_store_.address_of(at);
 	return true;
 }
 
-/* One participant, all being placed: where the nodes are on level 0, and how many pages there are.
+/*
+ * One participant, all being placed: where the nodes are on level 0, the numbers of
+ * their chunks, and how many pages there are.
  */
 void
 Bulk::finish_above()
 {
 	shared_->root = address_of(point_at(ordered(0)));
-	shared_->pages = shared_->above_page + shared_->above_pages;
+	shared_->value_page =
+		shared_->above_page + (shared_->above + shape_->slots - 1) / shape_->slots;
+	shared_->pages = shared_->value_page;
 	if (shared_->entry.address == kNoAddress)
 		shared_->entry = {shared_->root, 0};
 	for (uint32_t i = 0; i < shared_->points; i++)
@@ -91,6 +92,24 @@ Bulk::finish_above()
 		if (above != kNoAddress)
 			header(above_store_.new_record(above))->down = address_of(point);
 	}
+	if (shape_->chunks == 0)
+		return;
+	for (uint32_t rank = 0; rank < shared_->points; rank++)
+	{
+		BulkPoint *point = point_at(ordered(rank));
+		if (rank % 1024 == 0)
+			hooks_->poll(hooks_->context);
+		point->chunk = shared_->chunks;
+		shared_->chunks += chunks_of(row_at(point->row));
+	}
+	shared_->point_chunks = shared_->chunks;
+	for (uint32_t i = 0; i < shared_->above; i++)
+	{
+		RecordHeader *h = header(views_[kBulkAbove].at(i));
+		h->overflow = shared_->chunks;
+		shared_->chunks += chunks_of(row_at(h->rest));
+	}
+	shared_->pages += (shared_->chunks + shape_->chunks - 1) / shape_->chunks;
 }
 
 } // namespace omendb::graph

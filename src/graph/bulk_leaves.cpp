@@ -242,7 +242,7 @@ Bulk::pack(const uint32_t *points, size_t count)
 {
 	size_t room = (count + 15) / 16 * 16;
 
-	if (!s_.tile.reserve(space_->kernels->tile_bytes(count, space_->dim)) ||
+	if (!s_.tile.reserve(space_->kernels->tile_bytes(count, leaf_space_.dim)) ||
 		!s_.rows.reserve(room) || !s_.scale.reserve(room) || !s_.dot.reserve(room) ||
 		!s_.products.reserve(room * kStrip) || !s_.distances.reserve(room) ||
 		!s_.indexes.reserve(room))
@@ -253,7 +253,7 @@ Bulk::pack(const uint32_t *points, size_t count)
 	{
 		const BulkRow *row = row_at(point_at(points[i] & ~kHome)->row);
 		s_.rows[i] = leaf_of(row);
-		for (uint32_t at = 0; at < space_->dim; at += 64)
+		for (uint32_t at = 0; at < leaf_space_.dim; at += 64)
 			__builtin_prefetch(s_.rows[i] + at);
 		__builtin_prefetch(row);
 	}
@@ -264,7 +264,7 @@ Bulk::pack(const uint32_t *points, size_t count)
 		s_.dot[i] = row->leaf_dot;
 	}
 	s_.rows.size = count;
-	space_->kernels->tile_pack(s_.rows.data, count, space_->dim, s_.tile.data);
+	space_->kernels->tile_pack(s_.rows.data, count, leaf_space_.dim, s_.tile.data);
 	return true;
 }
 
@@ -288,7 +288,7 @@ Bulk::nearest_leaders(const uint32_t *points, size_t count, uint32_t fanout, uin
 			headers[i] = row_at(point_at(points[at + i] & ~kHome)->row);
 			rows[i] = leaf_of(headers[i]);
 		}
-		space_->kernels->tile_dots(rows, n, s_.tile.data, leaders, space_->dim, s_.products.data,
+		space_->kernels->tile_dots(rows, n, s_.tile.data, leaders, leaf_space_.dim, s_.products.data,
 								   stride);
 		/* The first leaders, not those within one's points. */
 		for (size_t i = 0; i < n && home_ == kMaxLeaders; i++)
@@ -349,7 +349,7 @@ Bulk::leaf(const uint32_t *points, size_t count)
 	for (size_t at = 0; at < count; at += kStrip)
 	{
 		size_t n = count - at < kStrip ? count - at : kStrip;
-		space_->kernels->tile_dots(s_.rows.data + at, n, s_.tile.data, count, space_->dim,
+		space_->kernels->tile_dots(s_.rows.data + at, n, s_.tile.data, count, leaf_space_.dim,
 								   s_.products.data, stride);
 		for (size_t i = 0; i < n; i++)
 		{

@@ -50,27 +50,28 @@ Bulk::set_options(const BulkKey *keys, size_t count)
 {
 	for (size_t i = 0; i < count; i++)
 		__builtin_prefetch(point_at(key_point(keys[i])));
+	/* Of long values enough to begin with: the rest comes by itself. */
+	constexpr uint32_t kMostFetched = 2048;
+	uint32_t fetched = (uint32_t) sizeof(BulkRow) +
+					   std::min(quant::stored_bytes(space_->storage, space_->dim), kMostFetched);
 	for (size_t i = 0; i < count; i++)
 	{
 		const BulkRow *row = row_at(point_at(key_point(keys[i]))->row);
-		uint32_t bytes = quant::stored_bytes(space_->storage, space_->dim);
-		s_.options[i] = Option{key_distance(keys[i]),
-							   key_point(keys[i]),
-							   stored_of(row),
-							   0,
-							   0,
-							   kNoLane,
-							   false,
-							   false,
-							   Pick::None};
-		for (uint32_t at = 0; at < sizeof(BulkRow) + bytes; at += 64)
+		for (uint32_t at = 0; at < fetched; at += 64)
 			__builtin_prefetch((const uint8_t *) row + at);
 	}
 	for (size_t i = 0; i < count; i++)
 	{
-		const BulkRow *row = (const BulkRow *) (const void *) s_.options[i].vector - 1;
-		s_.options[i].scale = row->scale;
-		s_.options[i].self_dot = row->self_dot;
+		const BulkRow *row = row_at(point_at(key_point(keys[i]))->row);
+		s_.options[i] = Option{key_distance(keys[i]),
+							   key_point(keys[i]),
+							   stored_of(row),
+							   row->scale,
+							   row->self_dot,
+							   kNoLane,
+							   false,
+							   false,
+							   Pick::None};
 	}
 	return count;
 }

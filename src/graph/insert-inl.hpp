@@ -18,6 +18,7 @@
 #define OMENDB_GRAPH_INSERT_INL_HPP
 
 #include "graph/link-inl.hpp"
+#include "quant/value.hpp"
 
 namespace omendb::graph
 {
@@ -121,7 +122,9 @@ public:
 	insert_above(const uint8_t *stored, const quant::StoredMeta &meta, uint32_t level, Address down)
 	{
 		const quant::Space &space = store_->space();
-		memcpy(m_->stored, stored, quant::stored_bytes(space.storage, space.dim));
+		size_t size = quant::stored_size(space, stored);
+		memcpy(m_->stored, stored, size);
+		memset(m_->stored + size, 0, quant::stored_bytes(space.storage, space.dim) - size);
 		meta_ = meta;
 		quant::load_vector(space, m_->stored, meta_.scale, m_->own);
 		quant::prepare_row_query(space, m_->own, m_->query_memory, &query_);

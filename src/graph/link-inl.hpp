@@ -12,6 +12,9 @@
  *   the newcomer is occluded when a diverse lane has d_i < d and a e_i < d;
  *   if not, lanes with d_i > d and a e_i < d_i are occluded by it.
  *
+ * Plain records have no codes: there d_i and e_i are true distances of those
+ * neighbours that the newcomer's search met, and infinite for the others.
+ *
  * Occluded lanes are no longer diverse. The farthest lane that is neither diverse
  * nor protected makes room for a newcomer that is not occluded; when all are diverse,
  * the farthest, if it is farther than the newcomer. One that is occluded takes an empty
@@ -24,6 +27,7 @@
 
 #include "base/bits.hpp"
 #include "graph/select-inl.hpp"
+#include "quant/value.hpp"
 
 namespace omendb::graph
 {
@@ -128,7 +132,7 @@ drop_link(const quant::Space &space, const Shape &shape, uint8_t *record, uint32
 	set_bit(diverse_mask(shape, record), lane, false);
 }
 
-/* A record with its vector and no neighbours. */
+/* A record with its vector, or as much of it as it has room for, and no neighbours. */
 inline void
 init_record(const quant::Space &space, const Shape &shape, uint8_t *record, uint32_t level,
 			Address down, const quant::StoredMeta &meta, const uint8_t *vector)
@@ -144,7 +148,8 @@ init_record(const quant::Space &space, const Shape &shape, uint8_t *record, uint
 	h->self_dot = meta.self_dot;
 	h->residual = meta.residual;
 	memset(protected_mask(shape, record), 0, 2 * 4 * shape.blocks);
-	memcpy(vector_of(shape, record), vector, quant::stored_bytes(shape.storage, shape.dim));
+	memcpy(vector_of(shape, record), vector,
+		   std::min(shape.value_room, quant::stored_bytes(shape.storage, shape.dim)));
 	memset(neighbours(shape, record), 0xFF, 4 * OMENDB_LANES * shape.blocks);
 	for (uint32_t block = 0; block < shape.blocks; block++)
 		quant::clear_block(space, code_block(shape, record, block));
@@ -199,6 +204,14 @@ struct Newcomer
 	Address address;
 	const float *own;          /* x^, dim floats */
 	const quant::Query *query; /* its tables */
+	const uint8_t *stored;     /* its stored bytes */
+};
+
+/* The stored bytes of a node that the search of an insertion met. */
+struct KnownValue
+{
+	Address address;
+	const uint8_t *stored;
 };
 
 /* What enter_by_codes() works with: one for any number of calls. */
@@ -209,7 +222,45 @@ struct LinkMemory
 	void *query_memory; /* query_bytes() */
 	float to_newcomer[kMaxLinks];
 	float to_owner[kMaxLinks];
+	/* the owner's stored bytes, where they are more than its record has; else NULL */
+	const uint8_t *owner_stored;
+	const KnownValue *known; /* plain values: by address */
+	size_t known_count;
 };
+
+inline const uint8_t *
+find_known(const LinkMemory &m, Address address)
+{
+	const KnownValue *end = m.known + m.known_count;
+	const KnownValue *at = std::lower_bound(m.known, end, address,
+											[](const KnownValue &value, Address a)
+											{ return value.address < a; });
+
+	return at != end && at->address == address ? at->stored : nullptr;
+}
+
+/*
+ * Distances of plain lanes, for which there are no codes: of neighbours that the search
+ * met. The others, which it did not go near, count as the farthest.
+ */
+inline void
+measure_lanes(const quant::Space &space, const Shape &shape, const uint8_t *record,
+			  const Newcomer &newcomer, LinkMemory *m)
+{
+	constexpr float kInfinity = std::numeric_limits<float>::infinity();
+	const uint8_t *owner =
+		m->owner_stored != nullptr ? m->owner_stored : vector_of(shape, record);
+
+	for (uint32_t lane = 0; lane < shape.max_links; lane++)
+	{
+		const uint8_t *other = find_known(*m, neighbours(shape, record)[lane]);
+		m->to_newcomer[lane] = m->to_owner[lane] = kInfinity;
+		if (other == nullptr)
+			continue;
+		m->to_newcomer[lane] = quant::pair_distance(space, newcomer.stored, other);
+		m->to_owner[lane] = quant::pair_distance(space, owner, other);
+	}
+}
 
 /* Estimates of every lane, from the newcomer and from the owner; none below zero. */
 inline void
@@ -256,7 +307,8 @@ occlude_lanes(const Shape &shape, uint8_t *record, float distance, const LinkMem
 	for (uint32_t lane = 0; lane < shape.max_links; lane++)
 	{
 		if (links[lane] != kNoAddress && m.to_owner[lane] > distance &&
-			m.to_newcomer[lane] * factor < m.to_owner[lane])
+			m.to_newcomer[lane] * factor < m.to_owner[lane] &&
+			m.to_newcomer[lane] <= std::numeric_limits<float>::max())
 			set_bit(diverse_mask(shape, record), lane, false);
 	}
 }
@@ -310,8 +362,13 @@ enter_by_codes(const quant::Space &space, const Shape &shape, uint8_t *record,
 	/* Left over from an earlier node of that slot, or told already. */
 	if (lane != kNoLane && get_bit(protected_mask(shape, record), lane))
 		return true;
-	quant::load_vector(space, vector_of(shape, record), header(record)->scale, m->owner);
-	estimate_lanes(space, shape, record, newcomer, distance, m);
+	quant::load_vector(
+		space, m->owner_stored != nullptr ? m->owner_stored : vector_of(shape, record),
+		header(record)->scale, m->owner);
+	if (quant::is_plain(space))
+		measure_lanes(space, shape, record, newcomer, m);
+	else
+		estimate_lanes(space, shape, record, newcomer, distance, m);
 	bool diverse = keep || !newcomer_occluded(shape, record, distance, *m);
 	if (lane == kNoLane)
 		lane = list_state(shape, record).free_lane;

@@ -3,6 +3,10 @@
  */
 #include "graph/record.hpp"
 
+#include <algorithm>
+
+#include "base/no_postgres.hpp"
+
 namespace omendb::graph
 {
 
@@ -10,6 +14,10 @@ namespace
 {
 
 constexpr uint32_t kRecordAlign = 8;
+
+/* A chunk of sparse values: what is left of most rows that are longer than usual. */
+constexpr uint32_t kSparseChunk = (uint32_t) sizeof(ChunkHeader) + 8 * 32;
+
 
 uint32_t
 align_up(uint32_t n, uint32_t to)
@@ -22,8 +30,8 @@ uint32_t
 fixed_bytes(const Shape &shape)
 {
 	uint32_t masks = align_up(2 * 4 * shape.blocks, kRecordAlign);
-	uint32_t vector = align_up(quant::stored_bytes(shape.storage, shape.dim), kRecordAlign);
-	uint32_t factors = 2 * quant::factor_bytes(shape.code_bits);
+	uint32_t vector = shape.value_room;
+	uint32_t factors = shape.code_bits == 0 ? 0 : 2 * quant::factor_bytes(shape.code_bits);
 
 	return (uint32_t) sizeof(RecordHeader) + masks + vector +
 		   shape.blocks * (OMENDB_LANES * 4 + factors);
@@ -98,10 +106,46 @@ choose_slots(const Shape &shape, uint32_t page_bytes, uint32_t least)
 	return best;
 }
 
+/* Chunks of equal length for so many bytes, as few as pages allow. */
+uint32_t
+even_chunk(uint32_t rest, uint32_t page_bytes)
+{
+	uint32_t most = page_bytes / kRecordAlign * kRecordAlign - (uint32_t) sizeof(ChunkHeader);
+	uint32_t count = (rest + most - 1) / most;
+
+	return (uint32_t) sizeof(ChunkHeader) + align_up((rest + count - 1) / count, kRecordAlign);
+}
+
+/*
+ * A vector too long for one page: the longest code up to kLongCode that leaves it a
+ * quarter of the page, and for the vector what is left. False when m leaves no code.
+ */
+bool
+choose_chunked(const ShapeRequest &request, Shape *shape)
+{
+	constexpr uint32_t kLongCode = 1024;
+	uint32_t all = align_up(quant::stored_bytes(shape->storage, request.dim), kRecordAlign);
+	uint32_t page = request.page_bytes / kRecordAlign * kRecordAlign;
+
+	shape->value_room = page / 4 / kRecordAlign * kRecordAlign;
+	uint32_t code = code_dim_for(*shape, request.page_bytes, 1);
+	shape->code_dim = request.code_dim ? request.code_dim : std::min(code, kLongCode);
+	if (shape->code_dim > code || shape->code_dim < std::min<uint32_t>(OMENDB_MIN_CODE_DIM, all))
+		return false;
+	uint32_t taken = fixed_bytes(*shape) - shape->value_room +
+					 shape->blocks * shape->code_bits * shape->code_dim * 4;
+	shape->value_room = std::min(page - taken, all);
+	if (shape->value_room < all)
+		shape->chunk_bytes = even_chunk(all - shape->value_room, request.page_bytes);
+	return complete_shape(shape, request.page_bytes);
+}
+
 bool
 choose_with_storage(const ShapeRequest &request, quant::Storage storage, Shape *shape)
 {
 	shape->storage = storage;
+	shape->value_room = align_up(quant::stored_bytes(storage, request.dim), kRecordAlign);
+	shape->chunk_bytes = 0;
 	shape->code_bits = request.code_bits ? request.code_bits : default_code_bits(request.dim);
 	uint32_t least = request.code_dim ? request.code_dim : least_code_dim(request.dim);
 	uint32_t slots = choose_slots(*shape, request.page_bytes, least);
@@ -113,10 +157,67 @@ choose_with_storage(const ShapeRequest &request, quant::Storage storage, Shape *
 		shape->code_bits = 1;
 		least = OMENDB_MIN_CODE_DIM < request.dim ? OMENDB_MIN_CODE_DIM : request.dim;
 		if (code_dim_for(*shape, request.page_bytes, slots) < least)
-			return false;
+			return choose_chunked(request, shape);
 	}
 	shape->code_dim =
 		request.code_dim ? request.code_dim : code_dim_for(*shape, request.page_bytes, slots);
+	return complete_shape(shape, request.page_bytes);
+}
+
+/* Dimensions of vector and code, or the bytes of plain values. */
+bool
+code_in_range(const Shape &shape)
+{
+	if (shape.storage == quant::Storage::Value)
+		return shape.dim > 0 && shape.dim <= 4 * OMENDB_VECTOR_MAX_DIM && shape.code_dim == 0 &&
+			   shape.code_bits == 0;
+	return shape.dim > 0 && shape.dim % OMENDB_DIM_QUANTUM == 0 && shape.dim <= 16384 &&
+		   shape.code_dim > 0 && shape.code_dim % OMENDB_DIM_QUANTUM == 0 &&
+		   shape.code_dim <= shape.dim && shape.code_bits >= 1 &&
+		   shape.code_bits <= OMENDB_MAX_CODE_BITS;
+}
+
+/* Where what does not fit value_room goes. */
+bool
+complete_chunks(Shape *shape, uint32_t page_bytes)
+{
+	uint32_t all = align_up(quant::stored_bytes(shape->storage, shape->dim), kRecordAlign);
+
+	if (shape->value_room == 0)
+		shape->value_room = all;
+	shape->chunks = 0;
+	if (shape->value_room % kRecordAlign != 0 || shape->value_room > all)
+		return false;
+	if (shape->value_room == all)
+		return shape->chunk_bytes == 0;
+	if (shape->chunk_bytes % kRecordAlign != 0 || shape->chunk_bytes <= sizeof(ChunkHeader) ||
+		shape->chunk_bytes > page_bytes)
+		return false;
+	shape->chunks = page_bytes / shape->chunk_bytes;
+	if (shape->chunks > kMaxSlots)
+		shape->chunks = kMaxSlots;
+	return true;
+}
+
+/* Plain values: in the record as much as fits, and of sparse ones what is usual. */
+bool
+choose_plain(const ShapeRequest &request, Shape *shape)
+{
+	uint32_t all = align_up(request.dim, kRecordAlign);
+	uint32_t most;
+
+	shape->storage = quant::Storage::Value;
+	shape->code_dim = shape->code_bits = 0;
+	shape->value_room = 0;
+	most = request.page_bytes / kRecordAlign * kRecordAlign - fixed_bytes(*shape);
+	shape->value_room = all < most ? all : most;
+	shape->chunk_bytes = 0;
+	if (request.usual_bytes > 0 && request.usual_bytes < shape->value_room)
+		shape->value_room = align_up(request.usual_bytes, kRecordAlign);
+	if (shape->value_room < all)
+		shape->chunk_bytes = request.usual_bytes > 0
+								 ? kSparseChunk
+								 : even_chunk(all - shape->value_room, request.page_bytes);
 	return complete_shape(shape, request.page_bytes);
 }
 
@@ -125,17 +226,13 @@ choose_with_storage(const ShapeRequest &request, quant::Storage storage, Shape *
 bool
 complete_shape(Shape *shape, uint32_t page_bytes)
 {
-	if (shape->dim == 0 || shape->dim % OMENDB_DIM_QUANTUM != 0 || shape->dim > 16384 ||
-		shape->code_dim == 0 || shape->code_dim % OMENDB_DIM_QUANTUM != 0 ||
-		shape->code_dim > shape->dim || shape->code_bits < 1 ||
-		shape->code_bits > OMENDB_MAX_CODE_BITS || shape->blocks < 1 ||
-		shape->blocks > OMENDB_MAX_BLOCKS || shape->max_links < 1 ||
-		shape->max_links > shape->blocks * OMENDB_LANES)
+	if (!code_in_range(*shape) || shape->blocks < 1 || shape->blocks > OMENDB_MAX_BLOCKS ||
+		shape->max_links < 1 || shape->max_links > shape->blocks * OMENDB_LANES ||
+		!complete_chunks(shape, page_bytes))
 		return false;
 	shape->masks_at = (uint32_t) sizeof(RecordHeader);
 	shape->vector_at = align_up(shape->masks_at + 2 * 4 * shape->blocks, kRecordAlign);
-	shape->neighbours_at =
-		align_up(shape->vector_at + quant::stored_bytes(shape->storage, shape->dim), kRecordAlign);
+	shape->neighbours_at = shape->vector_at + shape->value_room;
 	shape->blocks_at = shape->neighbours_at + shape->blocks * OMENDB_LANES * 4;
 	shape->block_bytes = quant::block_bytes(shape->code_dim, shape->code_bits);
 	shape->slot_bytes =
@@ -152,6 +249,8 @@ choose_shape(const ShapeRequest &request, Shape *shape)
 	shape->dim = request.dim;
 	shape->max_links = 2 * request.m;
 	shape->blocks = (shape->max_links + OMENDB_LANES - 1) / OMENDB_LANES;
+	if (request.storage == quant::Storage::Value)
+		return choose_plain(request, shape);
 	if (!request.storage_auto)
 		return choose_with_storage(request, request.storage, shape);
 	if (!choose_with_storage(request, quant::Storage::Int8, shape))
@@ -160,6 +259,7 @@ choose_shape(const ShapeRequest &request, Shape *shape)
 	/* Half precision where it costs no page and leaves enough of the code. */
 	Shape half = *shape;
 	half.storage = quant::Storage::Half;
+	half.value_room = align_up(quant::stored_bytes(half.storage, half.dim), kRecordAlign);
 	half.code_dim = request.code_dim ? request.code_dim
 									 : code_dim_for(half, request.page_bytes, shape->slots);
 	if (half.code_dim >= least_half_code_dim(request.dim) &&

@@ -8,9 +8,11 @@
  *   header          RecordHeader, 48 bytes
  *   protected mask  u32 a block: lanes that are links of the protected tree
  *   diverse mask    u32 a block: lanes the last selection picked as diverse
- *   vector          x^, stored_bytes(storage, dim)
+ *   vector          x^, or a plain value (quant/value.hpp); of one that is longer
+ *                   than value_room the beginning: the rest is in chunks
  *   neighbours      u32 address a lane, kNoAddress when empty
- *   code blocks     quant/code.hpp, block_bytes each, one for every 32 lanes
+ *   code blocks     quant/code.hpp, block_bytes each, one for every 32 lanes;
+ *                   none for plain values
  *
  * Offsets are relative to the record; records start at multiples of 8 within
  * a page, pages anywhere in memory.
@@ -90,6 +92,22 @@ struct TidPart
 constexpr uint32_t kPartsPerPage = 60;
 static_assert(sizeof(TidPart) == 136, "on disk");
 
+/*
+ * The rest of a value, on pages of such chunks, chunk_bytes each with its header.
+ * It belongs to the record `owner` with that generation, else it is stale or
+ * free. Chunks of a value follow each other by `next`, in order.
+ */
+struct ChunkHeader
+{
+	uint32_t owner; /* kNoAddress when free */
+	uint32_t next;  /* 0 at the end */
+	uint16_t generation;
+	uint16_t length; /* bytes behind this header */
+	uint32_t unused; /* 0 */
+};
+
+static_assert(sizeof(ChunkHeader) == 16, "on disk");
+
 /* A level for a row, by a hash of its TID: the same table gives the same levels. */
 inline uint32_t
 level_for(uint64_t seed, const Tid &tid)
@@ -125,7 +143,7 @@ struct RecordHeader
 	float residual;      /* >= |t(x) - x^| of every row of this node, may be +inf */
 	uint32_t hash;       /* of the first row's vector: see kFlagUniform */
 	Tid tids[kInlineTids];
-	uint32_t reserved; /* 0 */
+	uint32_t rest; /* first chunk of what of the value is not in the record; 0: it is all there */
 };
 
 static_assert(sizeof(Tid) == 6, "as ItemPointerData");
@@ -140,6 +158,10 @@ struct Shape
 	quant::Storage storage;
 	uint32_t blocks;    /* of 32 lanes */
 	uint32_t max_links; /* 2m, at most 32 * blocks */
+	/* bytes of a value in the record; complete_shape() makes 0 all of them */
+	uint32_t value_room;
+	/* on value pages, with header; 0: values never need one, or (room 0) to be chosen */
+	uint32_t chunk_bytes;
 
 	uint32_t masks_at;
 	uint32_t vector_at;
@@ -148,9 +170,10 @@ struct Shape
 	uint32_t block_bytes;
 	uint32_t slot_bytes; /* a multiple of 8 */
 	uint32_t slots;      /* records a page, 1 to kMaxSlots */
+	uint32_t chunks;     /* a value page, 1 to kMaxSlots; 0: none */
 };
 
-/* Fill the derived fields from the first six. Returns false if no record fits a page. */
+/* Fill the derived fields from the others. Returns false if no record fits a page. */
 bool complete_shape(Shape *shape, uint32_t page_bytes);
 
 /*
@@ -167,6 +190,8 @@ struct ShapeRequest
 	uint32_t page_bytes;
 	uint32_t code_dim;  /* 0: choose */
 	uint32_t code_bits; /* 0: choose */
+	/* plain values: bytes most of them have, where they differ; else 0 */
+	uint32_t usual_bytes;
 };
 
 bool choose_shape(const ShapeRequest &request, Shape *shape);
@@ -190,6 +215,7 @@ header(const uint8_t *record)
 	return (const RecordHeader *) (const void *) record;
 }
 
+/* Of a value with a rest in chunks, its first value_room bytes. */
 inline const uint8_t *
 vector_of(const Shape &shape, const uint8_t *record)
 {

@@ -3,7 +3,8 @@
  *
  * Algorithm 2 of Malkov and Yashunin's HNSW, with the twist of SymphonyQG: a
  * node's true distance is computed only when it is expanded, and one FastScan
- * of its record estimates the distances of all its neighbours.
+ * of its record estimates the distances of all its neighbours. Plain values have
+ * nothing to estimate by: there every neighbour is read, as in HNSW itself.
  */
 #ifndef OMENDB_GRAPH_SEARCH_INL_HPP
 #define OMENDB_GRAPH_SEARCH_INL_HPP
@@ -55,6 +56,66 @@ offer_block(Store &store, Pool &pool, const quant::Query &query, const uint8_t *
 	return pool.reject(links, estimates, ~near, bound);
 }
 
+/* Links in the order of their pages, so that those on one page are read together. */
+inline void
+sort_links(Address *links, uint32_t n)
+{
+	for (uint32_t i = 1; i < n; i++)
+	{
+		Address a = links[i];
+		uint32_t j = i;
+		for (; j > 0 && links[j - 1] > a; j--)
+			links[j] = links[j - 1];
+		links[j] = a;
+	}
+}
+
+/* The neighbours of a record that the pool does not know. */
+inline uint32_t
+unseen_links(const Shape &shape, Pool &pool, const uint8_t *record, Address *links)
+{
+	const uint32_t *lanes = neighbours(shape, record);
+	uint32_t n = 0;
+
+	for (uint32_t lane = 0; lane < shape.max_links; lane++)
+	{
+		Address a = __atomic_load_n(&lanes[lane], __ATOMIC_ACQUIRE);
+		if (a != kNoAddress && !pool.seen(a))
+			links[n++] = a;
+	}
+	return n;
+}
+
+/*
+ * Plain values have no codes: read each neighbour that was not met before, once, for
+ * its distance. What it is good for (TIDs, links) is read when it is expanded.
+ */
+template <typename Store, typename Visitor>
+bool
+offer_neighbours(Store &store, Pool &pool, const quant::Query &query, uint32_t level,
+				 Address *links, uint32_t n, Visitor &visitor)
+{
+	sort_links(links, n);
+	for (uint32_t i = 0; i < n; i++)
+		store.prefetch_vector(links[i]);
+	for (uint32_t i = 0; i < n; i++)
+	{
+		/* Damaged lists may have one twice; stale ones lead anywhere. */
+		if (i > 0 && links[i] == links[i - 1])
+			continue;
+		const uint8_t *record = store.begin_read(links[i], kNoAddress);
+		if (record == nullptr)
+			continue;
+		const RecordHeader *h = header(record);
+		bool there = h->state != (uint8_t) State::Free && h->level == level;
+		float distance = there ? visitor.distance(query, record) : 0;
+		store.end_read();
+		if (there && !pool.offer(links[i], distance, 1))
+			return false;
+	}
+	return true;
+}
+
 /*
  * Expand one node: its distance to the visitor, its neighbours to the pool.
  * visitor.visit(address, record, distance) runs while the record is being
@@ -74,6 +135,9 @@ expand(Store &store, Pool &pool, const quant::Query &query, uint32_t level, Addr
 
 	const RecordHeader *h = header(record);
 	bool ok = true;
+	bool plain = quant::is_plain(store.space());
+	Address links[OMENDB_LANES * OMENDB_MAX_BLOCKS];
+	uint32_t unseen = 0;
 	if (h->state != (uint8_t) State::Free && h->level == level)
 	{
 		float distance = visitor.distance(query, record);
@@ -81,10 +145,14 @@ expand(Store &store, Pool &pool, const quant::Query &query, uint32_t level, Addr
 			distance = std::numeric_limits<float>::max();
 		if (visitor.visit(address, record, distance))
 			ok = pool.settle(distance);
-		for (uint32_t block = 0; ok && block < store.shape().blocks; block++)
+		if (plain)
+			unseen = unseen_links(store.shape(), pool, record, links);
+		for (uint32_t block = 0; !plain && ok && block < store.shape().blocks; block++)
 			ok = offer_block(store, pool, query, record, block, distance);
 	}
 	store.end_read();
+	if (unseen > 0)
+		ok = ok && offer_neighbours(store, pool, query, level, links, unseen, visitor);
 	return ok && !visitor.failed() ? OMENDB_OK : OMENDB_NO_MEMORY;
 }
 

@@ -64,7 +64,7 @@ row_distance(const quant::Space &space, const Shape &shape, const uint8_t *store
 	const RecordHeader *h = header(record);
 	const uint8_t *vector = vector_of(shape, record);
 
-	if (space.storage == quant::Storage::Int8)
+	if (space.storage == quant::Storage::Int8 || quant::is_plain(space))
 		return quant::stored_distance(space, stored, meta, vector, vector_meta(h));
 	return quant::query_distance(space, query, vector, h->scale);
 }

@@ -144,7 +144,7 @@ private:
 			return note("level out of range", address);
 		if (h->lock != 0)
 			return note("locked", address);
-		if (h->unused != 0 || h->reserved != 0 || (h->flags & ~kFlagUniform) != 0)
+		if (h->unused != 0 || (store_->shape().chunks == 0 && h->rest != 0) || (h->flags & ~kFlagUniform) != 0)
 			return note("reserved bytes in use", address);
 		if (h->tid_count > kInlineTids)
 			return note("too many TIDs", address);
@@ -170,8 +170,9 @@ private:
 			const uint8_t *record = store_->record(address);
 			if (record == nullptr)
 				return note("enumerated, but not found by its address", address);
-			quant::load_vector(store_->space(), vector_of(store_->shape(), record),
-							   header(record)->scale, own_.data);
+			if (store_->shape().chunks == 0)
+				quant::load_vector(store_->space(), vector_of(store_->shape(), record),
+								   header(record)->scale, own_.data);
 			if (!check_down(address, record) || !check_lanes(address, record) ||
 				!check_protected(address, record))
 				return false;
@@ -193,7 +194,8 @@ private:
 		const uint8_t *other = store_->record(h->down);
 		if (header(other)->scale != h->scale || header(other)->self_dot != h->self_dot ||
 			memcmp(vector_of(shape, record), vector_of(shape, other),
-				   quant::stored_bytes(shape.storage, shape.dim)) != 0)
+				   std::min(shape.value_room, quant::stored_bytes(shape.storage, shape.dim))) !=
+				0)
 			return note("another vector one level down", address);
 		return true;
 	}
@@ -206,8 +208,9 @@ private:
 
 		for (uint32_t lane = 0; lane < shape.blocks * OMENDB_LANES; lane++)
 		{
-			quant::read_lane(store_->space(), code_block(shape, record, lane / OMENDB_LANES),
-							 lane % OMENDB_LANES, &stored_);
+			if (!quant::is_plain(store_->space()))
+				quant::read_lane(store_->space(), code_block(shape, record, lane / OMENDB_LANES),
+								 lane % OMENDB_LANES, &stored_);
 			if (links[lane] == kNoAddress)
 			{
 				if (!check_empty(address, record, lane))
@@ -233,7 +236,8 @@ private:
 		const Shape &shape = store_->shape();
 		const uint32_t *mask = protected_mask(shape, record);
 
-		if (stored_.add != std::numeric_limits<float>::infinity() || stored_.mul != 0)
+		if (!quant::is_plain(store_->space()) &&
+			(stored_.add != std::numeric_limits<float>::infinity() || stored_.mul != 0))
 			return note("an empty lane that scores", address, lane);
 		if (get_bit(mask, lane) || get_bit(mask + shape.blocks, lane))
 			return note("an empty lane in a mask", address, lane);
@@ -264,6 +268,9 @@ private:
 		const Shape &shape = store_->shape();
 		const uint8_t *record = store_->record(to);
 
+		/* What continues in chunks only the server's check puts together. */
+		if (quant::is_plain(space) || shape.chunks > 0)
+			return true;
 		constexpr float kLargest = std::numeric_limits<float>::max();
 		if (!(stored_.add >= -kLargest && stored_.add <= kLargest) ||
 			!(stored_.mul >= 0 && stored_.mul <= kLargest))

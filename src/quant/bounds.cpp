@@ -195,6 +195,11 @@ operator_interval(const Space &space, const Query &query, float d2, const Stored
 		case Metric::InnerProduct:
 			interval = inner_product_interval(space, query, slack, meta, (double) d2);
 			break;
+		case Metric::L1:
+		case Metric::Hamming:
+		case Metric::Jaccard:
+			/* Plain values need no bounds. */
+			break;
 	}
 	/* inf - inf, from a damaged record. */
 	if (!(interval.low <= interval.high))

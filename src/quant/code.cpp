@@ -196,7 +196,7 @@ constexpr uint32_t kMaxLaneBytes = 256;
 uint32_t
 block_bytes(uint32_t code_dim, uint32_t code_bits)
 {
-	return 2 * factor_bytes(code_bits) + code_bits * code_dim * 4;
+	return code_bits == 0 ? 0 : 2 * factor_bytes(code_bits) + code_bits * code_dim * 4;
 }
 
 void
@@ -204,6 +204,8 @@ encode_lane(const Space &space, const float *o, const float *c, LaneCode *code)
 {
 	OmendbResidualSums sums;
 
+	if (is_plain(space))
+		return;
 	space.kernels->encode_residual(o, c, space.dim, space.code_dim, space.code_bits, code->planes,
 								   &sums);
 	make_factors(factors_are_wide(space), sums, &code->add, &code->mul);
@@ -212,6 +214,8 @@ encode_lane(const Space &space, const float *o, const float *c, LaneCode *code)
 OMENDB_TORN_WRITES_ARE_FINE void
 write_lane(const Space &space, uint8_t *block, uint32_t lane, const LaneCode &code)
 {
+	if (is_plain(space))
+		return;
 	bool wide = factors_are_wide(space);
 	size_t factors = factor_bytes(space.code_bits);
 	size_t width = factors / OMENDB_LANES;
@@ -229,6 +233,8 @@ write_lane(const Space &space, uint8_t *block, uint32_t lane, const LaneCode &co
 void
 clear_lane(const Space &space, uint8_t *block, uint32_t lane)
 {
+	if (is_plain(space))
+		return;
 	bool wide = factors_are_wide(space);
 	size_t factors = factor_bytes(space.code_bits);
 	uint8_t *add = block + lane * (factors / OMENDB_LANES);
@@ -241,6 +247,8 @@ clear_lane(const Space &space, uint8_t *block, uint32_t lane)
 void
 clear_block(const Space &space, uint8_t *block)
 {
+	if (is_plain(space))
+		return;
 	memset(block, 0, block_bytes(space.code_dim, space.code_bits));
 	for (uint32_t lane = 0; lane < OMENDB_LANES; lane++)
 		clear_lane(space, block, lane);
@@ -250,6 +258,8 @@ void
 encode_block(const Space &space, const float *center, const StoredVector *neighbours, uint32_t n,
 			 uint8_t *block)
 {
+	if (is_plain(space))
+		return;
 	bool wide = factors_are_wide(space);
 	size_t bytes = space.code_bits * space.code_dim / 8;
 	size_t stride = (bytes + 7) / 8 * 8;

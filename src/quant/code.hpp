@@ -11,6 +11,9 @@
  * est<r,y> = w <z,y> is unbiased for truncated codes too (README), without a factor
  * n / code_n. add = |r|^2 + 2 w <z,c>, mul = 2 w; then
  *   |q - o|^2 ~ |q - c|^2 + add - mul <z,q>.
+ * Of plain values there are no codes: blocks are 0 bytes, and what writes them
+ * does nothing.
+ *
  * r = 0: add = mul = 0. An empty lane: add = +inf, mul = 0. In a lane in use both
  * are finite.
  */

@@ -12,6 +12,7 @@
 
 #include "base/random.hpp"
 #include "quant/rounding.hpp"
+#include "quant/value.hpp"
 
 #include "base/no_postgres.hpp"
 
@@ -247,6 +248,8 @@ stored_bytes(Storage storage, uint32_t dim)
 			return dim;
 		case Storage::Half:
 			return dim * 2;
+		case Storage::Value:
+			return dim;
 		case Storage::Full:
 			break;
 	}
@@ -313,6 +316,8 @@ store_vector(const Space &space, const float *t, float excess, uint8_t *dst, Sto
 			memcpy(dst, t, space.dim * sizeof(float));
 			meta->self_dot = (float) sumsq_f64(t, space.dim);
 			break;
+		case Storage::Value:
+			break;
 	}
 	meta->residual = float_up((lost + (double) excess) * (1 + kDoubleSlack));
 }
@@ -327,6 +332,8 @@ load_vector(const Space &space, const uint8_t *src, float scale, float *out)
 			return;
 		case Storage::Half:
 			space.kernels->f16_to_f32((const uint16_t *) (const void *) src, out, space.dim);
+			return;
+		case Storage::Value:
 			return;
 		case Storage::Full:
 			break;
@@ -343,6 +350,8 @@ table_is_wide(const Space &space)
 size_t
 query_bytes(const Space &space)
 {
+	if (is_plain(space))
+		return 8;
 	size_t table = (size_t) space.code_dim * 4;
 
 	return space.dim * sizeof(float) + table * (table_is_wide(space) ? 2 : 1);
@@ -419,6 +428,7 @@ prepare_query(const Space &space, const float *q, void *memory, Query *query)
 	query->mean_dot = 0;
 	query->excess = 0;
 	query->unbounded = false;
+	query->value = nullptr;
 	map_query(space, q, vector, query);
 	pad_and_rotate(space, space.input_dim, vector);
 	finish_query(space, vector, query);
@@ -429,6 +439,9 @@ prepare_row_query(const Space &space, const float *t, void *memory, Query *query
 {
 	float *vector = (float *) memory;
 
+	query->value = nullptr;
+	if (is_plain(space))
+		return;
 	memcpy(vector, t, space.dim * sizeof(float));
 	query->input_norm = 0;
 	query->mean_norm = 0;
@@ -473,6 +486,8 @@ stored_distance(const Space &space, const uint8_t *a, const StoredMeta &a_meta, 
 		}
 		case Storage::Half:
 			return stored_distance_half(space, a, b);
+		case Storage::Value:
+			return pair_distance(space, a, b);
 		case Storage::Full:
 			break;
 	}

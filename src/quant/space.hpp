@@ -33,14 +33,28 @@ enum class Metric : uint8_t
 {
 	L2 = 1,
 	InnerProduct = 2,
-	Cosine = 3
+	Cosine = 3,
+	/* plain values only: quant/value.hpp */
+	L1 = 4,
+	Hamming = 5,
+	Jaccard = 6
+};
+
+/* The SQL type whose values are indexed. */
+enum class Type : uint8_t
+{
+	Vector = 1,
+	Half = 2,
+	Bit = 3,
+	Sparse = 4
 };
 
 enum class Storage : uint8_t
 {
 	Int8 = 1,
 	Half = 2,
-	Full = 3
+	Full = 3,
+	Value = 4 /* the bytes of the SQL value: quant/value.hpp */
 };
 
 /* Plain data; everything it points to is owned by the caller. */
@@ -48,8 +62,9 @@ struct Space
 {
 	Metric metric;
 	Storage storage;
+	Type type;
 	uint32_t input_dim; /* dimensions of the type */
-	uint32_t dim;       /* after the extra coordinate and padding */
+	uint32_t dim;       /* after the extra coordinate and padding; of plain values: most bytes */
 	uint32_t code_dim;  /* D' <= dim, a multiple of 16 */
 	uint32_t code_bits; /* 1 to 4 */
 	float radius;       /* inner product only, else 0 */
@@ -59,10 +74,17 @@ struct Space
 	const OmendbKernels *kernels;
 };
 
+/* Values are kept as they are, and compared by their operator: no codes, no bounds. */
+inline bool
+is_plain(const Space &space)
+{
+	return space.storage == Storage::Value;
+}
+
 /* dim for an input: input_dim, one more for inner product, padded to 16. */
 uint32_t padded_dim(Metric metric, uint32_t input_dim);
 
-/* Bytes of a stored vector. */
+/* Bytes of a stored vector; of plain values the most there can be. */
 uint32_t stored_bytes(Storage storage, uint32_t dim);
 
 /*
@@ -111,6 +133,7 @@ struct Query
 	double mean_norm;  /* |mu| in double */
 	double excess;     /* what clamping took from t(q): widens every bound */
 	bool unbounded;    /* nothing can be proven: bounds are -inf, +inf */
+	const uint8_t *value; /* plain values: the query's own, else NULL */
 };
 
 /* Whether the table of this space needs 16-bit entries (3 and 4 bits a dimension). */
@@ -128,7 +151,7 @@ void prepare_query(const Space &space, const float *q, void *memory, Query *quer
  */
 void prepare_row_query(const Space &space, const float *t, void *memory, Query *query);
 
-/* Squared distance from the query to a stored vector. */
+/* Squared distance from the query to a stored vector; not for plain values. */
 inline float
 query_distance(const Space &space, const Query &query, const uint8_t *stored, float scale)
 {
@@ -140,12 +163,16 @@ query_distance(const Space &space, const Query &query, const uint8_t *stored, fl
 		case Storage::Half:
 			return space.kernels->l2_f32_f16(query.vector, (const uint16_t *) stored, space.dim);
 		case Storage::Full:
+		case Storage::Value:
 			break;
 	}
 	return space.kernels->l2_f32(query.vector, (const float *) stored, space.dim);
 }
 
-/* Squared distance between two stored vectors, for neighbour selection. */
+/*
+ * Squared distance between two stored vectors, for neighbour selection; of plain
+ * values pair_distance(), which plays the same part.
+ */
 float stored_distance(const Space &space, const uint8_t *a, const StoredMeta &a_meta,
 					  const uint8_t *b, const StoredMeta &b_meta);
 

@@ -8,6 +8,7 @@ extern "C"
 #include "utils/memutils.h"
 
 #include "store/build.h"
+#include "store/index.h"
 }
 
 #include "graph/bulk.hpp"
@@ -92,14 +93,25 @@ hook_begin_pages(void *context, uint32_t pages)
 }
 
 void
-hook_write_page(void *context, uint32_t page, bool parts, const uint8_t *content, size_t bytes)
+hook_write_page(void *context, uint32_t page, graph::BulkPage what, const uint8_t *content,
+				size_t bytes)
 {
 	OmendbBuilder *builder = (OmendbBuilder *) context;
+	uint16 kind = OMENDB_PAGE_GRAPH;
+	uint32 slots = builder->shape.slots;
 
-	builder->calls.write_page(builder->calls.context, builder->first_block + page,
-							  parts ? OMENDB_PAGE_OVERFLOW : OMENDB_PAGE_GRAPH,
-							  (uint16) (parts ? OMENDB_PARTS_PER_PAGE : builder->shape.slots),
-							  (const char *) content, bytes);
+	if (what == graph::BulkPage::Parts)
+	{
+		kind = OMENDB_PAGE_OVERFLOW;
+		slots = OMENDB_PARTS_PER_PAGE;
+	}
+	else if (what == graph::BulkPage::Values)
+	{
+		kind = OMENDB_PAGE_VALUES;
+		slots = builder->shape.chunks;
+	}
+	builder->calls.write_page(builder->calls.context, builder->first_block + page, kind,
+							  (uint16) slots, (const char *) content, bytes);
 }
 
 void
@@ -169,9 +181,11 @@ omendb_builder_create(const OmendbMetaPage *meta, const float *mean, OmendbBuild
 					  const OmendbBuildCalls *calls)
 {
 	OmendbBuilder *builder = (OmendbBuilder *) palloc0(sizeof(OmendbBuilder));
-	uint8_t *signs = (uint8_t *) palloc(meta->dim / 2);
+	bool plain = omendb_keeps_values(meta->type_kind, meta->metric);
+	uint8_t *signs = plain ? nullptr : (uint8_t *) palloc(meta->dim / 2);
 
-	quant::make_signs(meta->seed, meta->dim, signs);
+	if (!plain)
+		quant::make_signs(meta->seed, meta->dim, signs);
 	builder->calls = *calls;
 	builder->first_block = meta->parameters_block + meta->parameter_blocks;
 	builder->shape = store::shape_of(*meta);
@@ -180,7 +194,10 @@ omendb_builder_create(const OmendbMetaPage *meta, const float *mean, OmendbBuild
 		graph::BulkHooks{builder,  hook_meet,        hook_poll,       hook_progress, hook_extend,
 						 hook_map, hook_begin_pages, hook_write_page, hook_written};
 	builder->memory = store::memory_in(CurrentMemoryContext);
-	builder->transformed = (float *) palloc(meta->dim * sizeof(float));
+	builder->transformed = (float *) palloc(
+		sizeof(float) * (plain ? quant::sketch_dim(builder->space.type, builder->space.metric,
+												   meta->input_dim)
+							   : meta->dim));
 	/* Memory is palloc'd: it raises an error instead of failing, here and below. */
 	(void) builder->bulk.init(&builder->space, &builder->shape, &control->shared, &builder->hooks,
 							  &builder->memory, meta->ef_construction, builder->first_block);
@@ -188,17 +205,26 @@ omendb_builder_create(const OmendbMetaPage *meta, const float *mean, OmendbBuild
 }
 
 bool
-omendb_builder_add(OmendbBuilder *builder, const float *elements, uint32 hash, ItemPointer tid)
+omendb_builder_add(OmendbBuilder *builder, const void *row, uint32 hash, ItemPointer tid)
 {
-	graph::Row row;
+	const uint8_t *value = (const uint8_t *) row;
+	graph::Row in;
 	float excess;
 
-	if (!quant::transform_row(builder->space, elements, builder->transformed, &excess))
+	memcpy(&in.tid, tid, sizeof(in.tid));
+	in.hash = hash;
+	in.residual = 0;
+	if (quant::is_plain(builder->space))
+	{
+		if (!quant::value_has_place(builder->space, value))
+			return false;
+		quant::sketch(builder->space, value, builder->transformed);
+		builder->bulk.add_value(value, builder->transformed, in);
+		return true;
+	}
+	if (!quant::transform_row(builder->space, (const float *) row, builder->transformed, &excess))
 		return false;
-	memcpy(&row.tid, tid, sizeof(row.tid));
-	row.hash = hash;
-	row.residual = 0;
-	builder->bulk.add_row(builder->transformed, excess, row);
+	builder->bulk.add_row(builder->transformed, excess, in);
 	return true;
 }
 

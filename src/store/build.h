@@ -18,7 +18,7 @@ extern "C"
 #endif
 
 /* Kinds of memory: graph/bulk.hpp, BulkRegion. */
-#define OMENDB_BUILD_REGIONS 7
+#define OMENDB_BUILD_REGIONS 8
 
 	/* What the participants share, behind an opaque pointer; zeroed, then init. */
 	typedef struct OmendbBuildControl OmendbBuildControl;
@@ -69,10 +69,11 @@ extern "C"
 												OmendbBuildControl *control,
 												const OmendbBuildCalls *calls);
 	/*
-	 * elements: input_dim finite floats; hash: of the value's own bytes. False when
-	 * the row is not indexed (a zero vector under cosine).
+	 * row: input_dim finite floats, or the payload of a plain value (quant/value.hpp),
+	 * aligned as its numbers; hash: of the value's own bytes. False when the row is not
+	 * indexed (a zero vector under cosine).
 	 */
-	extern bool omendb_builder_add(OmendbBuilder *builder, const float *elements, uint32 hash,
+	extern bool omendb_builder_add(OmendbBuilder *builder, const void *row, uint32 hash,
 								   ItemPointer tid);
 	/* All that follows, with the other participants. */
 	extern void omendb_builder_finish(OmendbBuilder *builder);

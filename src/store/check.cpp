@@ -37,6 +37,7 @@ extern "C"
 #include "store/pages.h"
 }
 
+#include "quant/value.hpp"
 #include "store/check_state.hpp"
 #include "store/shape.hpp"
 
@@ -112,6 +113,42 @@ refresh_meta(OmendbCheck *check)
 	return false;
 }
 
+bool
+copy_rest(OmendbCheck *check, Address owner, const RecordHeader *h)
+{
+	uint32_t at = check->shape.value_room;
+	uint32_t most = quant::stored_bytes(check->shape.storage, check->shape.dim);
+	Address next = check->shape.chunks > 0 ? h->rest : 0;
+
+	while (next != 0 && at < most)
+	{
+		if (address_block(next) >= check->blocks || address_slot(next) >= check->shape.chunks)
+			return false;
+		CHECK_FOR_INTERRUPTS();
+		Buffer buffer = ReadBuffer(check->index, address_block(next));
+		LockBuffer(buffer, BUFFER_LOCK_SHARE);
+		uint8_t *page = (uint8_t *) BufferGetPage(buffer);
+		const graph::ChunkHeader *chunk = (const graph::ChunkHeader *) (const void *) (
+			contents_of(page) + address_slot(next) * check->shape.chunk_bytes);
+		bool ours = omendb_page_problem((Page) page, OMENDB_PAGE_VALUES) == nullptr &&
+					address_slot(next) < special_of(page)->slots && chunk->owner == owner &&
+					chunk->generation == h->generation && chunk->length > 0 &&
+					chunk->length <= check->shape.chunk_bytes - sizeof(*chunk);
+		if (ours)
+		{
+			memcpy(check->value + at, chunk + 1, chunk->length);
+			at += chunk->length;
+			next = chunk->next;
+			check->chained_chunks++;
+		}
+		UnlockReleaseBuffer(buffer);
+		if (!ours)
+			return false;
+	}
+	/* A value of fixed length has all of it; of a sparse one the head tells. */
+	return next == 0 && (at >= most || at >= quant::stored_size(check->space, check->value));
+}
+
 namespace
 {
 
@@ -157,8 +194,17 @@ check_vector(OmendbCheck *check, Address address, const uint8_t *record)
 	const RecordHeader *h = graph::header(record);
 	double sum = 0;
 
-	quant::load_vector(check->space, graph::vector_of(check->shape, record), h->scale,
-					   check->vector);
+	memcpy(check->value, graph::vector_of(check->shape, record), check->shape.value_room);
+	if (!copy_rest(check, address, h))
+	{
+		finding(check, "ERROR", "V1", address_block(address),
+				"the rest of the value of slot %u is not where it should be",
+				address_slot(address));
+		return;
+	}
+	if (quant::is_plain(check->space))
+		return;
+	quant::load_vector(check->space, check->value, h->scale, check->vector);
 	for (uint32_t i = 0; i < check->shape.dim; i++)
 		sum += (double) check->vector[i] * check->vector[i];
 	if (!std::isfinite(sum) || !std::isfinite(h->scale))
@@ -203,14 +249,15 @@ check_lane(OmendbCheck *check, Address address, const uint8_t *record, uint32_t 
 	const uint32_t *links = graph::neighbours(check->shape, record);
 	const uint8_t *codes = graph::code_block(check->shape, record, lane / OMENDB_LANES);
 	uint32_t within = lane % OMENDB_LANES;
-	float add = lane_add(check, codes, within);
-	float mul = quant::lane_mul(check->space, codes, within);
+	bool coded = !quant::is_plain(check->space);
+	float add = coded ? lane_add(check, codes, within) : 0;
+	float mul = coded ? quant::lane_mul(check->space, codes, within) : 0;
 	BlockNumber block = address_block(address);
 	uint32_t slot = address_slot(address);
 
 	if (links[lane] == kNoAddress)
 	{
-		if (std::isfinite(add) || mul != 0)
+		if (coded && (std::isfinite(add) || mul != 0))
 			finding(check, "WARN", "L1", block, "slot %u has factors in empty lane %u", slot, lane);
 		return;
 	}
@@ -270,6 +317,18 @@ check_free_slot(OmendbCheck *check, Address address, const uint8_t *record)
 				address_slot(address));
 		return;
 	}
+}
+
+/* Chunks that somebody owns: check_vector() has counted those that are in place. */
+void
+check_values_page(OmendbCheck *check, uint8_t *page)
+{
+	uint32_t slots = special_of(page)->slots;
+
+	for (uint32_t i = 0; i < slots && (i + 1) * check->shape.chunk_bytes <= OMENDB_PAGE_USABLE; i++)
+		check->owned_chunks += ((const graph::ChunkHeader *) (const void *) (
+									contents_of(page) + i * check->shape.chunk_bytes))
+								   ->owner != kNoAddress;
 }
 
 void
@@ -343,6 +402,9 @@ first_pass(OmendbCheck *check)
 			case OMENDB_PAGE_OVERFLOW:
 				check_overflow_page(check, check->page);
 				break;
+			case OMENDB_PAGE_VALUES:
+				check_values_page(check, check->page);
+				break;
 			default:
 				break;
 		}
@@ -350,6 +412,9 @@ first_pass(OmendbCheck *check)
 	if (check->owned_parts > check->chained_parts && !check->stopped)
 		finding(check, "WARN", "O1", -1, UINT64_FORMAT " TID parts are in no chain",
 				check->owned_parts - check->chained_parts);
+	if (check->owned_chunks > check->chained_chunks && !check->stopped)
+		finding(check, "WARN", "V1", -1, UINT64_FORMAT " chunks are part of no value",
+				check->owned_chunks - check->chained_chunks);
 }
 
 /* ---- setting up ---- */
@@ -396,10 +461,14 @@ bool
 load_space(OmendbCheck *check)
 {
 	const OmendbMetaPage *meta = &check->meta;
+	check->shape = shape_of(*meta);
+	check->space = space_of(*meta, nullptr, nullptr);
+	if (quant::is_plain(check->space))
+		return true;
+
 	float *mean = (float *) allocate(meta->input_dim, sizeof(float));
 	uint8_t *signs = (uint8_t *) allocate(meta->dim / 2, 1);
 
-	check->shape = shape_of(*meta);
 	check->space = space_of(*meta, mean, signs);
 	quant::make_signs(meta->seed, meta->dim, signs);
 	return load_mean(check, mean);
@@ -440,6 +509,8 @@ allocate_tables(OmendbCheck *check)
 	check->record = (uint8_t *) allocate(check->shape.slot_bytes, 1);
 	check->vector = (float *) allocate(check->shape.dim, sizeof(float));
 	check->other = (float *) allocate(check->shape.dim, sizeof(float));
+	check->value = (uint8_t *) allocate(
+		quant::stored_bytes(check->shape.storage, check->shape.dim) + check->shape.chunk_bytes, 1);
 	check->code = (LaneCode *) allocate(1, sizeof(LaneCode));
 	check->stored_code = (LaneCode *) allocate(1, sizeof(LaneCode));
 }

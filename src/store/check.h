@@ -50,11 +50,14 @@ extern "C"
 	 * residual of its true vector. x: dim floats.
 	 */
 	extern void omendb_check_row(OmendbCheck *check, ItemPointer tid, const float *x, int dim);
+	/* The same of an index of plain values: the payload, bytes of it. */
+	extern void omendb_check_value(OmendbCheck *check, ItemPointer tid, const void *value,
+								   Size bytes, int dim);
 
 	/* What is in an index, for omen_hnsw_stats(). */
 	typedef struct OmendbIndexStats
 	{
-		uint64 pages[6]; /* by kind; 0: never written */
+		uint64 pages[7]; /* by kind; 0: never written */
 		uint64 damaged_pages;
 		uint64 nodes[8];      /* records that are not free, by level */
 		uint64 linking_nodes; /* on level 0 */

@@ -65,6 +65,19 @@ is_meta_changed(OmendbCheck *check)
 	return refresh_meta(check) && (check->meta.entry != entry || check->meta.root != root);
 }
 
+/* x^ of a copied record; false when its rest is not there (V1 tells). */
+bool
+load_whole(OmendbCheck *check, Address address, const uint8_t *record, float *out)
+{
+	const RecordHeader *h = graph::header(record);
+
+	memcpy(check->value, graph::vector_of(check->shape, record), check->shape.value_room);
+	if (!copy_rest(check, address, h))
+		return false;
+	quant::load_vector(check->space, check->value, h->scale, out);
+	return true;
+}
+
 /*
  * C1: a lane holds what encode_lane() makes of the two stored vectors. That is
  * bit-identical under every instruction set, so any difference is damage; but
@@ -79,8 +92,8 @@ check_code(OmendbCheck *check, Address address, const uint8_t *record, uint32_t 
 	const uint8_t *neighbour = check->record;
 	uint16_t generation = graph::header(neighbour)->generation;
 
-	quant::load_vector(check->space, graph::vector_of(check->shape, neighbour),
-					   graph::header(neighbour)->scale, check->other);
+	if (!load_whole(check, graph::neighbours(check->shape, record)[lane], neighbour, check->other))
+		return;
 	quant::encode_lane(check->space, check->other, check->vector, check->code);
 	quant::read_lane(check->space, graph::code_block(check->shape, record, lane / OMENDB_LANES),
 					 lane % OMENDB_LANES, check->stored_code);
@@ -107,8 +120,8 @@ sample_codes(OmendbCheck *check, Address address, const uint8_t *record)
 	const uint32_t *links = graph::neighbours(check->shape, record);
 	uint32_t lanes = check->shape.blocks * OMENDB_LANES;
 
-	quant::load_vector(check->space, graph::vector_of(check->shape, record),
-					   graph::header(record)->scale, check->vector);
+	if (quant::is_plain(check->space) || !load_whole(check, address, record, check->vector))
+		return;
 	for (uint32_t lane = 0; lane < lanes; lane++)
 	{
 		if (links[lane] != kNoAddress && !is_free(slot_at(check, links[lane])) &&
@@ -184,7 +197,9 @@ check_down(OmendbCheck *check, Address address, const uint8_t *record)
 {
 	const RecordHeader *h = graph::header(record);
 	const RecordHeader *below = graph::header(check->record);
-	uint32_t bytes = quant::stored_bytes(check->shape.storage, check->shape.dim);
+	/* Of a value with chunks its beginning. */
+	uint32_t bytes = std::min(quant::stored_bytes(check->shape.storage, check->shape.dim),
+							  check->shape.value_room);
 	bool same = false;
 
 	if (copy_record(check, h->down, check->record) && below->state != (uint8_t) State::Free)

@@ -93,6 +93,8 @@ struct OmendbCheck
 	uint64_t live_nodes;                  /* of level 0 */
 	uint64_t chained_parts;
 	uint64_t owned_parts;
+	uint64_t chained_chunks;
+	uint64_t owned_chunks;
 	uint64_t sampled_lanes;
 	uint64_t wrong_lanes;
 	BlockNumber first_wrong; /* block of the first record with a wrong lane */
@@ -102,6 +104,7 @@ struct OmendbCheck
 	/* scratch */
 	uint8_t *page;
 	uint8_t *record;
+	uint8_t *value; /* stored_bytes and a chunk */
 	float *vector;
 	float *other;
 	omendb::quant::LaneCode *code;
@@ -131,6 +134,12 @@ bool copy_record(OmendbCheck *check, Address address, uint8_t *copy);
 
 /* Entry point and root as they are now; false, with a finding, when that cannot be read. */
 bool refresh_meta(OmendbCheck *check);
+
+/*
+ * V1: copy the rest of a record's value, from its chunks, behind its beginning in
+ * check->value; false if it is not there.
+ */
+bool copy_rest(OmendbCheck *check, Address owner, const RecordHeader *h);
 
 /* ---- check_graph.cpp: pass 2, T1, R1 ---- */
 

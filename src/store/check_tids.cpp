@@ -14,6 +14,7 @@ extern "C"
 #include "store/pages.h"
 }
 
+#include "quant/value.hpp"
 #include "store/check_state.hpp"
 
 namespace omendb::store::check
@@ -237,8 +238,10 @@ check_residual(OmendbCheck *check, const TidEntry *entry, const float *row)
 	/* Vacuumed since, or reported as damaged. */
 	if (!has_tid_now(check, entry))
 		return;
-	quant::load_vector(check->space, graph::vector_of(check->shape, check->record), h->scale,
-					   check->other);
+	memcpy(check->value, graph::vector_of(check->shape, check->record), check->shape.value_room);
+	if (!copy_rest(check, entry->node, h))
+		return;
+	quant::load_vector(check->space, check->value, h->scale, check->other);
 	for (uint32_t i = 0; i < check->shape.dim; i++)
 	{
 		double d = (double) row[i] - check->other[i];
@@ -252,6 +255,54 @@ check_residual(OmendbCheck *check, const TidEntry *entry, const float *row)
 				(uint32_t) (entry->tid & 0xFFFF), h->residual);
 }
 
+/* V1 against the row: the record keeps its very bytes. */
+void
+check_same_value(OmendbCheck *check, const TidEntry *entry, const uint8_t *value, size_t bytes)
+{
+	const RecordHeader *h = graph::header(check->record);
+
+	/* Vacuumed since, or reported as damaged. */
+	if (!copy_record(check, entry->node, check->record) || h->level != 0 ||
+		h->state == (uint8_t) State::Free)
+		return;
+	memcpy(check->value, graph::vector_of(check->shape, check->record), check->shape.value_room);
+	if (!copy_rest(check, entry->node, h))
+		return;
+	if (quant::stored_size(check->space, check->value) != bytes ||
+		memcmp(check->value, value, bytes) != 0)
+		finding(check, "ERROR", "V1", address_block(entry->node),
+				"slot %u has another value than row (%u,%u)", address_slot(entry->node),
+				(uint32_t) (entry->tid >> 16), (uint32_t) (entry->tid & 0xFFFF));
+}
+
+/* Whether the row could be in the index at all. */
+bool
+is_of_dimension(OmendbCheck *check, ItemPointer tid, int dim)
+{
+	if ((uint32_t) dim == check->meta.input_dim)
+		return true;
+	finding(check, "ERROR", "H2", -1, "row (%u,%u) has %d dimensions, the index %u",
+			ItemPointerGetBlockNumber(tid), ItemPointerGetOffsetNumber(tid), dim,
+			check->meta.input_dim);
+	return false;
+}
+
+/* H2: the entry of a row, or NULL and a finding when it is not as it should be. */
+const TidEntry *
+entry_of_row(OmendbCheck *check, ItemPointer tid, bool needs_one)
+{
+	uint32_t block = ItemPointerGetBlockNumber(tid);
+	uint32_t offset = ItemPointerGetOffsetNumber(tid);
+	const TidEntry *entry = find_tid(check, (uint64_t) block << 16 | offset);
+
+	if (entry == nullptr && needs_one)
+		finding(check, "ERROR", "H2", -1, "row (%u,%u) is missing from the index", block, offset);
+	if (entry != nullptr && !needs_one)
+		finding(check, "WARN", "H2", address_block(entry->node),
+				"row (%u,%u) is in the index, though it needs no entry", block, offset);
+	return needs_one ? entry : nullptr;
+}
+
 } // namespace
 
 } // namespace omendb::store::check
@@ -261,28 +312,23 @@ using namespace omendb::store::check;
 void
 omendb_check_row(OmendbCheck *check, ItemPointer tid, const float *x, int dim)
 {
-	uint32_t block = ItemPointerGetBlockNumber(tid);
-	uint32_t offset = ItemPointerGetOffsetNumber(tid);
 	float excess;
 
-	if (!omendb_check_accepts_rows(check))
+	if (!omendb_check_accepts_rows(check) || !is_of_dimension(check, tid, dim))
 		return;
-	if ((uint32_t) dim != check->meta.input_dim)
-	{
-		finding(check, "ERROR", "H2", -1, "row (%u,%u) has %d dimensions, the index %u", block,
-				offset, dim, check->meta.input_dim);
-		return;
-	}
-	const TidEntry *entry = find_tid(check, (uint64_t) block << 16 | offset);
-	if (!omendb::quant::transform_row(check->space, x, check->vector, &excess))
-	{
-		if (entry != nullptr)
-			finding(check, "WARN", "H2", address_block(entry->node),
-					"row (%u,%u) is in the index, though it needs no entry", block, offset);
-		return;
-	}
-	if (entry == nullptr)
-		finding(check, "ERROR", "H2", -1, "row (%u,%u) is missing from the index", block, offset);
-	else
+	bool needs_one = omendb::quant::transform_row(check->space, x, check->vector, &excess);
+	const TidEntry *entry = entry_of_row(check, tid, needs_one);
+	if (entry != nullptr)
 		check_residual(check, entry, check->vector);
+}
+
+void
+omendb_check_value(OmendbCheck *check, ItemPointer tid, const void *value, Size bytes, int dim)
+{
+	if (!omendb_check_accepts_rows(check) || !is_of_dimension(check, tid, dim))
+		return;
+	bool needs_one = omendb::quant::value_has_place(check->space, (const uint8_t *) value);
+	const TidEntry *entry = entry_of_row(check, tid, needs_one);
+	if (entry != nullptr)
+		check_same_value(check, entry, (const uint8_t *) value, bytes);
 }

@@ -35,6 +35,8 @@ struct Constants
 	static Size
 	size(const OmendbMetaPage &m)
 	{
+		if (m.storage == (uint8_t) quant::Storage::Value)
+			return sizeof(Constants);
 		return sizeof(Constants) + m.input_dim * sizeof(float) + m.dim / 2;
 	}
 
@@ -68,8 +70,12 @@ constants_of(Relation index, const OmendbMetaPage &meta)
 	Constants *read = (Constants *) palloc(Constants::size(meta));
 	read->meta = meta;
 	read->blocks = RelationGetNumberOfBlocks(index);
-	omendb_read_mean(index, &meta, read->mean());
-	quant::make_signs(meta.seed, meta.dim, read->signs());
+	/* Plain values have neither. */
+	if (meta.storage != (uint8_t) quant::Storage::Value)
+	{
+		omendb_read_mean(index, &meta, read->mean());
+		quant::make_signs(meta.seed, meta.dim, read->signs());
+	}
 	cached = (Constants *) MemoryContextAlloc(index->rd_indexcxt, Constants::size(meta));
 	memcpy(cached, read, Constants::size(meta));
 	pfree(read);

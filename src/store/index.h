@@ -30,12 +30,13 @@ extern "C"
 
 	/*
 	 * A scan in its own memory context below the current one. omendb_scan_start()
-	 * may be called any number of times. query: input_dim floats, or NULL: rows in
-	 * any order with distance -inf. No pin and no lock is held between calls.
+	 * may be called any number of times. query: input_dim floats, or the payload of a
+	 * plain value, which must stay where it is until the next start; NULL: rows in any
+	 * order with distance -inf. No pin and no lock is held between calls.
 	 */
 	extern OmendbScan *omendb_scan_create(Relation index);
 	extern int omendb_scan_dimensions(const OmendbScan *scan);
-	extern void omendb_scan_start(OmendbScan *scan, const float *query,
+	extern void omendb_scan_start(OmendbScan *scan, const void *query,
 								  const OmendbScanLimits *limits);
 	/*
 	 * Next row: its TID, a proven lower bound of the operator's value (the bound
@@ -48,10 +49,13 @@ extern "C"
 
 	/*
 	 * Fill dim, code_dim, code_bits, storage, blocks and every offset of meta from
-	 * its metric, input_dim and m. storage: 0 for auto. Returns false when no
-	 * record of that size fits a page.
+	 * its metric, type, input_dim and m. storage: 0 for auto. usual_bytes: what most
+	 * values take where they differ in length, else 0. Returns false when no record
+	 * of that size fits a page.
 	 */
-	extern bool omendb_choose_layout(OmendbMetaPage *meta, int storage);
+	extern bool omendb_choose_layout(OmendbMetaPage *meta, int storage, Size usual_bytes);
+	/* Whether an index on this type and metric keeps plain values (quant/value.hpp). */
+	extern bool omendb_keeps_values(uint8 type_kind, uint8 metric);
 	/* Whether the derived fields of meta are what its chosen fields say. */
 	extern bool omendb_layout_consistent(const OmendbMetaPage *meta);
 

@@ -12,6 +12,7 @@ extern "C"
 #include "utils/memutils.h"
 }
 
+#include "quant/value.hpp"
 #include "store/constants.hpp"
 #include "store/shape.hpp"
 
@@ -47,7 +48,8 @@ struct CopyVisitor
 	{
 		const RecordHeader *h = graph::header(record);
 		size_t bytes = quant::stored_bytes(s->shape.storage, s->shape.dim);
-		const uint8_t *vector = graph::vector_of(s->shape, record);
+		const uint8_t *vector = s->store.value();
+		size_t size = quant::stored_size(s->space, vector);
 		uint32_t protected_count = 0;
 
 		for (uint32_t block = 0; block < s->shape.blocks; block++)
@@ -56,11 +58,12 @@ struct CopyVisitor
 					 h->scale,      h->self_dot, (uint32_t) (s->vectors.size / bytes),
 					 h->generation, h->state,    (uint8_t) protected_count};
 		(void) s->vectors.reserve(s->vectors.size + bytes);
-		memcpy(s->vectors.data + s->vectors.size, vector, bytes);
+		memcpy(s->vectors.data + s->vectors.size, vector, size);
 		s->vectors.size += bytes;
 		(void) out->push(copy);
 		if (join && h->state == (uint8_t) State::Live && h->scale == s->row_meta.scale &&
-			h->self_dot == s->row_meta.self_dot && memcmp(vector, s->stored, bytes) == 0)
+			h->self_dot == s->row_meta.self_dot &&
+			size == quant::stored_size(s->space, s->stored) && memcmp(vector, s->stored, size) == 0)
 		{
 			s->equal = copy;
 			s->joinable = true;
@@ -156,11 +159,19 @@ read_entry(OmendbInsert *s)
 
 /* ---- the record of one level ---- */
 
-const uint8_t *
-vector_of_copy(const OmendbInsert *s, const Copy &copy)
+
+/* What a level's search met, for lists that have no codes. */
+void
+remember_values(OmendbInsert *s, const Array<Copy> &found)
 {
-	return s->vectors.data +
-		   (size_t) copy.vector * quant::stored_bytes(s->shape.storage, s->shape.dim);
+	s->known.size = 0;
+	for (size_t i = 0; i < found.size; i++)
+		(void) s->known.push(graph::KnownValue{found[i].address, vector_of_copy(s, found[i].vector)});
+	std::sort(s->known.data, s->known.data + s->known.size,
+			  [](const graph::KnownValue &a, const graph::KnownValue &b)
+			  { return a.address < b.address; });
+	s->link.known = s->known.data;
+	s->link.known_count = s->known.size;
 }
 
 /* The nearest options of a kind get links back, up to `left`; returns what is left of it. */
@@ -191,13 +202,15 @@ select(OmendbInsert *s, uint32_t level)
 		const Copy &copy = found[i];
 		if (copy.state != (uint8_t) State::Live)
 			continue;
-		s->options[n++] = graph::Option{copy.distance, copy.address,  vector_of_copy(s, copy),
+		s->options[n++] = graph::Option{copy.distance, copy.address,  vector_of_copy(s, copy.vector),
 										copy.scale,    copy.self_dot, graph::kNoLane,
 										false,         false,         graph::Pick::None};
 		(void) s->neighbours.push(
-			Neighbour{copy.address, copy.distance, copy.generation, false, false});
+			Neighbour{copy.address, copy.distance, copy.vector, copy.generation, false, false});
 	}
 	s->options.size = n;
+	if (quant::is_plain(s->space))
+		remember_values(s, found);
 	graph::select_neighbours(s->space, s->shape, s->options.data, n,
 							 graph::pruned_links(s->shape.max_links));
 	uint32_t left = graph::links_back(s->shape.max_links);
@@ -223,6 +236,13 @@ compose(OmendbInsert *s, uint32_t level, Address down)
 		h->tids[0] = s->row.tid;
 		h->tid_count = 1;
 	}
+	if (has_rest(s))
+	{
+		if (!s->reserved)
+			reserve_record(s);
+		graph::header(s->record)->state = (uint8_t) State::Live;
+		graph::header(s->record)->rest = s->rest;
+	}
 	graph::fill_list(s->space, s->shape, s->record, s->own, s->options.data, s->options.size);
 }
 
@@ -243,7 +263,9 @@ link_neighbour(OmendbInsert *s, OmendbChange *change, Neighbour *neighbour, uint
 	}
 	if (!neighbour->back)
 		return;
-	graph::Newcomer newcomer = {s->address, s->own, &s->query};
+	graph::Newcomer newcomer = {s->address, s->own, &s->query, s->stored};
+	s->link.owner_stored =
+		s->shape.chunks > 0 ? vector_of_copy(s, neighbour->vector) : nullptr;
 	memcpy(s->other, record, s->shape.slot_bytes);
 	if (graph::enter_by_codes(s->space, s->shape, s->other, newcomer, neighbour->distance, false,
 							  &s->link))
@@ -475,10 +497,20 @@ allocate(OmendbInsert *s)
 	s->neighbours.init(&s->memory);
 	for (Array<Copy> &found : s->found)
 		found.init(&s->memory);
-	s->transformed = (float *) palloc(s->shape.dim * sizeof(float));
-	s->own = (float *) palloc(s->shape.dim * sizeof(float));
-	s->link.owner = (float *) palloc(s->shape.dim * sizeof(float));
-	s->stored = (uint8_t *) palloc(quant::stored_bytes(s->shape.storage, s->shape.dim));
+	s->known.init(&s->memory);
+	uint32_t bytes = quant::stored_bytes(s->shape.storage, s->shape.dim);
+	if (!quant::is_plain(s->space))
+	{
+		s->transformed = (float *) palloc(s->shape.dim * sizeof(float));
+		s->own = (float *) palloc(s->shape.dim * sizeof(float));
+		s->link.owner = (float *) palloc(s->shape.dim * sizeof(float));
+	}
+	s->stored = (uint8_t *) palloc0(bytes);
+	if (s->shape.chunks > 0)
+	{
+		s->rest_memory = (uint8_t *) palloc(bytes);
+		s->owner = (uint8_t *) palloc(bytes);
+	}
 	s->query_memory = palloc(quant::query_bytes(s->space));
 	s->link.query_memory = palloc(quant::query_bytes(s->space));
 	s->changes = (OmendbChange *) palloc(OMENDB_MAX_CHANGES * sizeof(OmendbChange));
@@ -488,15 +520,30 @@ allocate(OmendbInsert *s)
 
 /* The row in the index's space. False: it has no place there. */
 bool
-take_row(OmendbInsert *s, const float *elements, uint32 hash, ItemPointer tid)
+take_row(OmendbInsert *s, const void *row, uint32 hash, ItemPointer tid)
 {
 	float excess;
 
-	if (!quant::transform_row(s->space, elements, s->transformed, &excess))
-		return false;
-	quant::store_vector(s->space, s->transformed, excess, s->stored, &s->row_meta);
-	quant::load_vector(s->space, s->stored, s->row_meta.scale, s->own);
+	if (quant::is_plain(s->space))
+	{
+		const uint8_t *value = (const uint8_t *) row;
+		size_t size = quant::stored_size(s->space, value);
+
+		if (!quant::value_has_place(s->space, value))
+			return false;
+		memcpy(s->stored, value, size);
+		memset(s->stored + size, 0, quant::stored_bytes(s->shape.storage, s->shape.dim) - size);
+		s->row_meta = quant::StoredMeta{0, 0, 0};
+	}
+	else
+	{
+		if (!quant::transform_row(s->space, (const float *) row, s->transformed, &excess))
+			return false;
+		quant::store_vector(s->space, s->transformed, excess, s->stored, &s->row_meta);
+		quant::load_vector(s->space, s->stored, s->row_meta.scale, s->own);
+	}
 	quant::prepare_row_query(s->space, s->transformed, s->query_memory, &s->query);
+	s->reserved = false;
 	s->store.set_row(s->stored, s->row_meta);
 	memcpy(&s->row.tid, tid, sizeof(s->row.tid));
 	s->row.hash = hash;
@@ -544,13 +591,16 @@ omendb_insert_create(Relation index)
 	const Constants *constants = constants_of(index, s->meta);
 	Constants *copy = (Constants *) palloc(Constants::size(s->meta));
 	memcpy(copy, constants, Constants::size(s->meta));
-	s->space = space_of(s->meta, copy->mean(), copy->signs());
+	bool plain = s->shape.storage == quant::Storage::Value;
+	s->space = plain ? space_of(s->meta, nullptr, nullptr)
+					 : space_of(s->meta, copy->mean(), copy->signs());
 	allocate(s);
-	s->room.block = s->part_room.block = InvalidBlockNumber;
-	s->room.full = s->part_room.full = InvalidBlockNumber;
+	s->room.block = s->part_room.block = s->chunk_room.block = InvalidBlockNumber;
+	s->room.full = s->part_room.full = s->chunk_room.full = InvalidBlockNumber;
 	if (recent_buffers.context == nullptr)
 		recent_buffers.context = TopMemoryContext;
 	s->store.init(index, &s->space, &s->shape, &recent_buffers, copy->blocks);
+	s->store.set_rest_memory(s->rest_memory);
 	MemoryContextSwitchTo(caller);
 	return s;
 }
@@ -562,13 +612,13 @@ omendb_insert_dimensions(const OmendbInsert *insert)
 }
 
 bool
-omendb_insert_row(OmendbInsert *insert, Relation index, const float *elements, uint32 hash,
+omendb_insert_row(OmendbInsert *insert, Relation index, const void *row, uint32 hash,
 				  ItemPointer tid)
 {
 	OmendbInsert *s = insert;
 
 	s->index = index;
-	if (!take_row(s, elements, hash, tid))
+	if (!take_row(s, row, hash, tid))
 		return false;
 	for (uint32_t attempt = 0;; attempt++)
 	{
@@ -577,7 +627,8 @@ omendb_insert_row(OmendbInsert *insert, Relation index, const float *elements, u
 			omendb_page_damaged(index, OMENDB_META_BLOCK,
 								"no node is reached from the entry point");
 		read_entry(s);
-		s->join_allowed = attempt < kJoinAttempts;
+		/* What has its slot already stays a node of its own. */
+		s->join_allowed = attempt < kJoinAttempts && !s->reserved;
 		search(s, s->level, 0);
 		if (s->live == 0 && s->meta.entry != kNoAddress)
 			search_from_root(s);

@@ -19,11 +19,11 @@ extern "C"
 	extern OmendbInsert *omendb_insert_create(Relation index);
 	extern int omendb_insert_dimensions(const OmendbInsert *insert);
 	/*
-	 * Insert a row: src/README, "INSERT". elements: input_dim finite floats; hash: of
-	 * the value's own bytes. False when the row is not indexed (a zero vector under
-	 * cosine). No lock is held on entry or return.
+	 * Insert a row: src/README, "INSERT". row: input_dim finite floats, or a plain
+	 * value's payload; hash: of the value's own bytes. False when the row is not
+	 * indexed (a zero vector under cosine). No lock is held on entry or return.
 	 */
-	extern bool omendb_insert_row(OmendbInsert *insert, Relation index, const float *elements,
+	extern bool omendb_insert_row(OmendbInsert *insert, Relation index, const void *row,
 								  uint32 hash, ItemPointer tid);
 
 #ifdef __cplusplus

@@ -86,15 +86,28 @@ write_slot(OmendbInsert *s, const Place &place, OmendbChange *change)
 Place
 pin_room(OmendbInsert *s)
 {
+	if (s->reserved)
+		return Place{s->store.pin_page(address_block(s->address)), address_block(s->address),
+					 kNoSlot};
 	if (s->room.block == InvalidBlockNumber)
 		next_room(s, &s->room, s->shape.slot_bytes);
 	return Place{s->store.pin_page(s->room.block), s->room.block, kNoSlot};
 }
 
-/* Whether the locked page has room. */
+/* Whether the locked page has room, which what was reserved has. */
 bool
 find_slot(OmendbInsert *s, Place *place)
 {
+	if (s->reserved)
+	{
+		const uint8_t *record = s->store.record_on(BufferGetPage(place->buffer), s->address);
+
+		if (record == nullptr || graph::header(record)->state != (uint8_t) State::Linking ||
+			graph::header(record)->generation != s->generation)
+			omendb_page_damaged(s->index, place->block, "record is no longer the one being linked");
+		place->slot = (int) address_slot(s->address);
+		return true;
+	}
 	place->slot = free_slot(s, place->block, BufferGetPage(place->buffer), &s->room.left);
 	return place->slot != kNoSlot;
 }
@@ -105,6 +118,11 @@ room_used(OmendbInsert *s, const Place &place)
 {
 	Size left;
 
+	if (s->reserved)
+	{
+		s->reserved = false;
+		return;
+	}
 	keep_room(s, &s->room,
 			  free_slot(s, place.block, BufferGetPage(place.buffer), &left) != kNoSlot);
 }
@@ -149,9 +167,14 @@ enter_parent(OmendbInsert *s, const uint8_t *record, const Parent &parent)
 		(parent.copy != nullptr && h->generation != parent.copy->generation) ||
 		graph::list_state(s->shape, record).protected_count >= parent.limit)
 		return false;
-	float distance =
-		parent.copy != nullptr ? parent.copy->distance : s->store.search_distance(s->query, record);
-	graph::Newcomer newcomer = {s->address, s->own, &s->query};
+	float distance = 0;
+	if (s->shape.chunks > 0 && h->generation != s->owner_generation)
+		return false;
+	if (parent.copy != nullptr)
+		distance = parent.copy->distance;
+	else if (s->shape.chunks == 0)
+		distance = s->store.search_distance(s->query, record);
+	graph::Newcomer newcomer = {s->address, s->own, &s->query, s->stored};
 	memcpy(s->other, record, s->shape.slot_bytes);
 	return graph::enter_by_codes(s->space, s->shape, s->other, newcomer, distance, true, &s->link);
 }
@@ -194,11 +217,35 @@ try_parent(OmendbInsert *s, const Parent &parent)
 	return attempt;
 }
 
+/* The parent's value, where the record alone has not all of it. False: it is gone. */
+bool
+read_owner(OmendbInsert *s, const Parent &parent)
+{
+	s->link.owner_stored = nullptr;
+	if (s->shape.chunks == 0)
+		return true;
+	if (parent.copy != nullptr)
+	{
+		s->link.owner_stored = vector_of_copy(s, parent.copy->vector);
+		s->owner_generation = parent.copy->generation;
+		return true;
+	}
+	const uint8_t *record = s->store.begin_read(parent.address, kNoAddress);
+	if (record == nullptr)
+		return false;
+	memcpy(s->owner, s->store.value(), quant::stored_size(s->space, s->store.value()));
+	s->owner_generation = graph::header(record)->generation;
+	s->store.end_read();
+	s->store.release();
+	s->link.owner_stored = s->owner;
+	return true;
+}
+
 /* The same, with as many pages as it takes. */
 bool
 adopt(OmendbInsert *s, const Parent &parent)
 {
-	if (!s->store.exists(address_block(parent.address)))
+	if (!s->store.exists(address_block(parent.address)) || !read_owner(s, parent))
 		return false;
 	while (true)
 	{

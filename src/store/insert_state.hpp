@@ -46,7 +46,14 @@ public:
 	float
 	search_distance(const quant::Query &query, const uint8_t *record) const
 	{
-		return graph::row_distance(space(), shape(), stored_, meta_, query, record);
+		const RecordHeader *h = graph::header(record);
+
+		/* value() is of the record being read: one that has no chunks may be any other. */
+		const uint8_t *vector =
+			shape().chunks > 0 ? value() : graph::vector_of(shape(), record);
+		if (space().storage == quant::Storage::Int8 || quant::is_plain(space()))
+			return quant::stored_distance(space(), stored_, meta_, vector, graph::vector_meta(h));
+		return quant::query_distance(space(), query, vector, h->scale);
 	}
 
 private:
@@ -73,6 +80,7 @@ struct Neighbour
 {
 	Address address;
 	float distance;
+	uint32_t vector; /* as in Copy */
 	uint16_t generation;
 	bool back; /* it gets a link back; the others are only looked at */
 	bool gone; /* it was dead or another node when looked at again */
@@ -139,9 +147,18 @@ struct OmendbInsert
 	omendb::graph::Address address;
 	uint16_t generation;
 	omendb::graph::LinkMemory link;
+	omendb::Array<omendb::graph::KnownValue> known; /* plain values: what a level's search met */
+
+	/* values with chunks */
+	omendb::graph::Address rest; /* first chunk of the row's value on this level, or 0 */
+	bool reserved;               /* address is a linking record of ours */
+	uint8_t *rest_memory;        /* stored_bytes: values put together */
+	uint8_t *owner;              /* the same: the value of who gets a link */
+	uint16_t owner_generation;
 
 	omendb::store::Room room;      /* for records */
 	omendb::store::Room part_room; /* for parts */
+	omendb::store::Room chunk_room; /* for chunks */
 	omendb::graph::Address parent; /* whose list protects it */
 	OmendbChange *changes;         /* OMENDB_MAX_CHANGES of them */
 };
@@ -182,10 +199,28 @@ bool place_root(OmendbInsert *s);
 /* The row's TID joins s->equal; false when that node is no longer what it was. */
 bool join_node(OmendbInsert *s);
 
+/* ---- insert_values.cpp ---- */
+
+/* Whether the row's value is longer than a record's room. */
+bool has_rest(const OmendbInsert *s);
+/*
+ * A slot for the record of such a row, written as linking with what s->record is, and
+ * the chunks of its value: s->reserved, s->address, s->generation, s->rest. Then the
+ * functions of insert_place.cpp put the record there.
+ */
+void reserve_record(OmendbInsert *s);
+
 /* ---- insert.cpp ---- */
 
 /* Pin and lock a page; NULL in *record, nothing pinned, when the address leads nowhere. */
 Buffer lock_record(OmendbInsert *s, Address a, int mode, uint8_t **record);
+
+/* The stored bytes of a copy, by its vector. */
+inline const uint8_t *
+vector_of_copy(const OmendbInsert *s, uint32_t vector)
+{
+	return s->vectors.data + (size_t) vector * quant::stored_bytes(s->shape.storage, s->shape.dim);
+}
 
 /* Offset of a record in its page. */
 inline Size

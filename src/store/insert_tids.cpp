@@ -40,7 +40,8 @@ still_equal(const OmendbInsert *s, const uint8_t *record)
 	return record != nullptr && h->state == (uint8_t) State::Live && h->level == 0 &&
 		   h->generation == s->equal.generation && h->scale == s->row_meta.scale &&
 		   memcmp(graph::vector_of(s->shape, record), s->stored,
-				  quant::stored_bytes(s->shape.storage, s->shape.dim)) == 0;
+				  std::min(s->shape.value_room,
+						   quant::stored_bytes(s->shape.storage, s->shape.dim))) == 0;
 }
 
 /* The header of the node with what the row changes in it besides TIDs. */

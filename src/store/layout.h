@@ -26,6 +26,7 @@
 #define OMENDB_PAGE_OVERFLOW   3
 #define OMENDB_PAGE_PARAMETERS 4
 #define OMENDB_PAGE_PENDING    5 /* reserved */
+#define OMENDB_PAGE_VALUES     6
 
 /* At the end of every page. */
 typedef struct OmendbPageSpecial
@@ -51,7 +52,7 @@ typedef struct OmendbMetaPage
 
 	uint8_t metric;    /* quant::Metric */
 	uint8_t storage;   /* quant::Storage */
-	uint8_t type_kind; /* 1 vector; others with later types */
+	uint8_t type_kind; /* quant::Type */
 	uint8_t slot_bits; /* OMENDB_SLOT_BITS */
 	uint16_t m;
 	uint16_t ef_construction;
@@ -62,6 +63,8 @@ typedef struct OmendbMetaPage
 	uint32_t code_bits;
 	uint32_t blocks;
 	uint32_t max_links;
+	uint32_t value_room;  /* bytes of a value in its record; the rest is in chunks */
+	uint32_t chunk_bytes; /* 0: there are none */
 
 	/* offsets within a record: graph::Shape */
 	uint32_t masks_at;
@@ -71,8 +74,10 @@ typedef struct OmendbMetaPage
 	uint32_t block_bytes;
 	uint32_t slot_bytes;
 	uint32_t slots;
+	uint32_t chunks; /* a value page */
 
 	float radius;              /* inner product: quant::Space */
+	uint32_t unused;           /* 0 */
 	uint64_t seed;             /* of the rotation */
 	uint32_t sampled;          /* rows the mean was taken from; 0: mean is zero */
 	uint32_t parameters_block; /* first of parameter_blocks pages with the mean */
@@ -112,5 +117,19 @@ typedef struct OmendbTidPart
 	uint16_t tids[OMENDB_PART_TIDS * 3]; /* graph::Tid */
 	uint16_t unused[5];                  /* 0 */
 } OmendbTidPart;
+
+/*
+ * The rest of a value that is longer than its record's room, in chunk_bytes each,
+ * length bytes used behind this header. A chunk belongs to the record `owner`
+ * with that generation, else it is stale or free. A value's chunks follow by `next`.
+ */
+typedef struct OmendbChunk
+{
+	uint32_t owner; /* address, OMENDB_NO_ADDRESS when free */
+	uint32_t next;  /* 0 at the end */
+	uint16_t generation;
+	uint16_t length;
+	uint32_t unused; /* 0 */
+} OmendbChunk;
 
 #endif

@@ -23,7 +23,10 @@ extern "C"
 #include "store/pages.h"
 }
 
+#include <cfloat>
+
 #include "graph/store.hpp"
+#include "quant/value.hpp"
 
 namespace omendb::store
 {
@@ -85,6 +88,8 @@ public:
 		blocks_ = blocks;
 		cold_ = 0;
 		recent_ = recent;
+		rest_ = nullptr;
+		value_ = nullptr;
 		salt_ = (uint32_t) RelationGetRelid(index) * 0x9E3779B1u;
 		recent_->attach(blocks_);
 	}
@@ -101,10 +106,17 @@ public:
 		return *shape_;
 	}
 
+	/* Memory to put values together that continue on other pages: stored_bytes. */
+	void
+	set_rest_memory(uint8_t *memory)
+	{
+		rest_ = memory;
+	}
+
 	/*
 	 * Pin and share-lock a's page. NULL when a leads nowhere: past the end, to
-	 * a page of another kind or never written, to a slot that is not there.
-	 * ERROR when the page itself is damaged.
+	 * a page of another kind or never written, to a slot that is not there; when the
+	 * rest of its value is another's by now. ERROR when the page itself is damaged.
 	 */
 	const uint8_t *
 	begin_read(graph::Address a, graph::Address next)
@@ -116,9 +128,18 @@ public:
 			return nullptr;
 		LockBuffer(current_.buffer, BUFFER_LOCK_SHARE);
 		const uint8_t *record = record_on(BufferGetPage(current_.buffer), a);
+		if (record != nullptr && !find_value(a, record))
+			record = nullptr;
 		if (record == nullptr)
 			LockBuffer(current_.buffer, BUFFER_LOCK_UNLOCK);
 		return record;
+	}
+
+	/* All of the value of the record being read. */
+	const uint8_t *
+	value() const
+	{
+		return value_;
 	}
 
 	void
@@ -136,8 +157,11 @@ public:
 	float
 	search_distance(const quant::Query &query, const uint8_t *record) const
 	{
-		return quant::query_distance(*space_, query, graph::vector_of(*shape_, record),
-									 graph::header(record)->scale);
+		if (!quant::is_plain(*space_))
+			return quant::query_distance(*space_, query, value_, graph::header(record)->scale);
+		double distance = quant::operator_value(*space_, query.value, value_);
+		/* What is no number comes last. */
+		return distance <= FLT_MAX ? (float) distance : FLT_MAX;
 	}
 
 	/*
@@ -147,6 +171,19 @@ public:
 	 */
 	void
 	prefetch(graph::Address a)
+	{
+		prefetch_bytes(a, shape_->slot_bytes);
+	}
+
+	/* Header and value: what a distance needs. */
+	void
+	prefetch_vector(graph::Address a)
+	{
+		prefetch_bytes(a, shape_->neighbours_at);
+	}
+
+	void
+	prefetch_bytes(graph::Address a, uint32_t bytes)
 	{
 		if (a == graph::kNoAddress)
 			return;
@@ -161,7 +198,7 @@ public:
 		__builtin_prefetch(GetBufferDescriptor(buffer - 1), 1);
 		__builtin_prefetch(page);
 		__builtin_prefetch(page + OMENDB_PAGE_SIZE - sizeof(OmendbPageSpecial));
-		for (uint32_t at = 0; at < shape_->slot_bytes; at += 64)
+		for (uint32_t at = 0; at < bytes; at += 64)
 			__builtin_prefetch(p + at);
 	}
 
@@ -321,8 +358,78 @@ private:
 		return buffer;
 	}
 
+	/* Make value_ all of the value of a record under lock; false when its rest is gone. */
+	bool
+	find_value(graph::Address a, const uint8_t *record)
+	{
+		const graph::RecordHeader *h = graph::header(record);
+
+		value_ = graph::vector_of(*shape_, record);
+		if (shape_->chunks == 0 || h->state == (uint8_t) graph::State::Free)
+			return true;
+		if (h->rest == 0)
+		{
+			if (quant::stored_size(*space_, value_) > shape_->value_room)
+				omendb_page_damaged(index_, current_.block, "value is longer than its record");
+			return true;
+		}
+		memcpy(rest_, value_, shape_->value_room);
+		value_ = rest_;
+		uint32_t at = shape_->value_room;
+		uint32_t most = quant::stored_bytes(shape_->storage, shape_->dim);
+		for (graph::Address chunk = h->rest; chunk != 0 && at < most;)
+		{
+			if (!copy_chunk(a, h->generation, most, &at, &chunk))
+				return false;
+		}
+		if (at < quant::stored_size(*space_, value_))
+			omendb_page_damaged(index_, current_.block, "value has too few chunks");
+		return true;
+	}
+
+	/* Copy a chunk behind what is there already; the record's page is locked. */
+	bool
+	copy_chunk(graph::Address owner, uint16_t generation, uint32_t most, uint32_t *at,
+			   graph::Address *chunk)
+	{
+		BlockNumber block = graph::address_block(*chunk);
+		uint32_t slot = graph::address_slot(*chunk);
+
+		if (!exists(block) || slot >= shape_->chunks)
+			return false;
+		Buffer buffer = read(block);
+		LockBuffer(buffer, BUFFER_LOCK_SHARE);
+		Page page = BufferGetPage(buffer);
+		const char *problem = PageIsNew(page) ? nullptr : omendb_page_problem(page, 0);
+		if (problem != nullptr)
+			omendb_page_damaged(index_, block, problem);
+		const OmendbPageSpecial *special = (const OmendbPageSpecial *) PageGetSpecialPointer(page);
+		bool ours = !PageIsNew(page) && special->kind == OMENDB_PAGE_VALUES &&
+					slot < special->slots &&
+					special->slots * shape_->chunk_bytes <= OMENDB_PAGE_USABLE;
+		if (ours)
+		{
+			const uint8_t *p =
+				(const uint8_t *) page + OMENDB_PAGE_HEADER + slot * shape_->chunk_bytes;
+			const graph::ChunkHeader *h = (const graph::ChunkHeader *) (const void *) p;
+			uint32_t length = h->length;
+			ours = h->owner == owner && h->generation == generation && length > 0 &&
+				   length <= shape_->chunk_bytes - sizeof(*h) && length <= most - *at;
+			if (ours)
+			{
+				memcpy(rest_ + *at, h + 1, length);
+				*at += length;
+				*chunk = h->next;
+			}
+		}
+		UnlockReleaseBuffer(buffer);
+		return ours;
+	}
+
 	Relation index_;
 	RecentBuffers *recent_;
+	uint8_t *rest_;         /* of stored_bytes, where values may have chunks */
+	const uint8_t *value_;  /* of the record being read */
 	const quant::Space *space_;
 	const graph::Shape *shape_;
 	Pinned current_;

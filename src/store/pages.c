@@ -76,6 +76,11 @@ slots_problem(Page page, const OmendbPageSpecial *special)
 				return "number of slots is out of range";
 			return used < special->slots * sizeof(OmendbTidPart) ? "slots exceed the used space"
 																 : NULL;
+		case OMENDB_PAGE_VALUES:
+			if (special->slots == 0 || special->slots > (1 << OMENDB_SLOT_BITS))
+				return "number of slots is out of range";
+			return used < special->slots * sizeof(OmendbChunk) ? "slots exceed the used space"
+															   : NULL;
 		default:
 			return NULL;
 	}
@@ -95,7 +100,7 @@ omendb_page_problem(Page page, uint16_t kind)
 	special = page_special(page);
 	if (special->page_id != OMENDB_PAGE_ID)
 		return "page does not belong to an omen_hnsw index";
-	if (special->kind < OMENDB_PAGE_META || special->kind > OMENDB_PAGE_PENDING)
+	if (special->kind < OMENDB_PAGE_META || special->kind > OMENDB_PAGE_VALUES)
 		return "page kind is unknown";
 	if (kind != 0 && special->kind != kind)
 		return "page is of another kind than expected";
@@ -149,11 +154,11 @@ omendb_init_page(Page page, uint16_t kind, uint16_t slots, Size used)
 static const char *
 parameters_problem(const OmendbMetaPage *meta)
 {
-	if (meta->metric < 1 || meta->metric > 3)
+	if (meta->metric < 1 || meta->metric > 6)
 		return "metric is unknown";
-	if (meta->storage < 1 || meta->storage > 3)
+	if (meta->storage < 1 || meta->storage > 4)
 		return "vector storage is unknown";
-	if (meta->type_kind != 1)
+	if (meta->type_kind < 1 || meta->type_kind > 4)
 		return "type is unknown";
 	if (meta->slot_bits != OMENDB_SLOT_BITS)
 		return "number of slot bits is unknown";
@@ -162,7 +167,7 @@ parameters_problem(const OmendbMetaPage *meta)
 	if (meta->ef_construction < OMENDB_MIN_EF_CONSTRUCTION ||
 		meta->ef_construction > OMENDB_MAX_EF_CONSTRUCTION)
 		return "ef_construction is out of range";
-	if (meta->input_dim < 1 || meta->input_dim > OMENDB_VECTOR_MAX_DIM)
+	if (meta->input_dim < 1)
 		return "number of dimensions is out of range";
 	if (!isfinite(meta->radius) || meta->radius < 0)
 		return "radius is out of range";
@@ -173,7 +178,7 @@ parameters_problem(const OmendbMetaPage *meta)
 static const char *
 layout_problem(const OmendbMetaPage *meta)
 {
-	if (meta->code_bits < 1 || meta->code_bits > OMENDB_MAX_CODE_BITS)
+	if (meta->code_bits > OMENDB_MAX_CODE_BITS)
 		return "number of code bits is out of range";
 	if (meta->blocks < 1 || meta->blocks > OMENDB_MAX_BLOCKS)
 		return "number of lane blocks is out of range";
@@ -194,8 +199,9 @@ pointers_problem(const OmendbMetaPage *meta)
 {
 	uint32_t mean_blocks = (meta->input_dim + OMENDB_MEAN_PER_PAGE - 1) / OMENDB_MEAN_PER_PAGE;
 
+	/* Plain values have no mean. */
 	if (meta->sampled > 0 &&
-		(meta->parameter_blocks != mean_blocks || meta->parameters_block == OMENDB_META_BLOCK))
+		(meta->code_bits == 0 || meta->parameter_blocks != mean_blocks || meta->parameters_block == OMENDB_META_BLOCK))
 		return "position of the parameters is out of range";
 	if (meta->entry_level > OMENDB_MAX_LEVEL)
 		return "level of the entry point is out of range";

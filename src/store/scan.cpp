@@ -20,6 +20,7 @@ extern "C"
 }
 
 #include "graph/search-inl.hpp"
+#include "quant/value.hpp"
 #include "store/constants.hpp"
 #include "store/context_memory.hpp"
 #include "store/page_store.hpp"
@@ -171,6 +172,7 @@ struct OmendbScan
 	quant::Space space;
 	quant::Query query;
 	void *query_memory;
+	uint8_t *rest; /* where values are put together that have chunks */
 	PageStore store;
 	OmendbScanLimits limits;
 	bool any_order; /* NULL query */
@@ -202,11 +204,19 @@ namespace
 struct ScanVisitor
 {
 	OmendbScan *scan;
+	double value = 0; /* plain values: the operator's, of the last distance() */
 
 	float
 	distance(const quant::Query &, const uint8_t *record)
 	{
-		return scan->any_order ? 0 : scan->store.search_distance(scan->query, record);
+		if (scan->any_order)
+			return 0;
+		if (!quant::is_plain(scan->space))
+			return scan->store.search_distance(scan->query, record);
+		value = quant::operator_value(scan->space, scan->query.value, scan->store.value());
+		/* What is no number comes last. */
+		return value <= std::numeric_limits<float>::max() ? (float) value
+														  : std::numeric_limits<float>::max();
 	}
 
 	bool
@@ -220,7 +230,13 @@ struct ScanVisitor
 		Result r;
 		r.low = -kInfinity;
 		r.high = kInfinity;
-		if (!scan->any_order)
+		if (!scan->any_order && quant::is_plain(scan->space))
+		{
+			/* NaN: the executor will see where it belongs. */
+			if (value == value)
+				r.low = r.high = value;
+		}
+		else if (!scan->any_order)
 		{
 			quant::Interval interval =
 				quant::operator_interval(scan->space, scan->query, distance, graph::stored_meta(h));
@@ -254,20 +270,27 @@ read_parameters(OmendbScan *scan)
 	scan->shape = shape_of(scan->meta);
 	scan->space = space_of(scan->meta, nullptr, nullptr);
 	scan->query_memory = MemoryContextAlloc(scan->context, quant::query_bytes(scan->space));
+	if (scan->shape.chunks > 0)
+		scan->rest = (uint8_t *) MemoryContextAlloc(
+			scan->context, quant::stored_bytes(scan->shape.storage, scan->shape.dim));
 }
 
 /* Map the query into the space and build its tables; NULL: some query, never asked. */
 void
-prepare_query(OmendbScan *scan, Constants *constants, const float *query)
+prepare_query(OmendbScan *scan, Constants *constants, const void *query)
 {
 	float *zero = nullptr;
+
+	scan->query.value = (const uint8_t *) query;
+	if (quant::is_plain(scan->space))
+		return;
 
 	if (query == nullptr)
 		query = zero = (float *) palloc0(scan->meta.input_dim * sizeof(float));
 	/* For this call only: an invalidation may free them any time later. */
 	scan->space.mean = constants->mean();
 	scan->space.signs = constants->signs();
-	quant::prepare_query(scan->space, query, scan->query_memory, &scan->query);
+	quant::prepare_query(scan->space, (const float *) query, scan->query_memory, &scan->query);
 	scan->space.mean = nullptr;
 	scan->space.signs = nullptr;
 	if (zero != nullptr)
@@ -398,7 +421,8 @@ next_result(OmendbScan *scan)
 		double next = scan->work->waiting.size > 0 ? scan->work->waiting[0].low : kInfinity;
 		bool one_value = (r.flags & graph::kFlagUniform) != 0 ||
 						 (r.tid_count + (r.overflow != graph::kNoAddress ? 2 : 0)) == 1;
-		bool exact = one_value && r.low > scan->highest && r.high < next && r.low >= scan->floor;
+		bool exact = one_value && r.low > scan->highest && r.low >= scan->floor &&
+					 (r.high < next || r.high == r.low);
 		scan->current = r;
 		scan->current_bound = r.low;
 		scan->current_recheck = !exact;
@@ -489,7 +513,7 @@ omendb_scan_dimensions(const OmendbScan *scan)
 }
 
 void
-omendb_scan_start(OmendbScan *scan, const float *query, const OmendbScanLimits *limits)
+omendb_scan_start(OmendbScan *scan, const void *query, const OmendbScanLimits *limits)
 {
 	/* The entry point and the root may have moved; the rest of the meta page cannot. */
 	if (scan->started)
@@ -511,6 +535,7 @@ omendb_scan_start(OmendbScan *scan, const float *query, const OmendbScanLimits *
 	Constants *constants = constants_of(scan->index, scan->meta);
 	scan->store.init(scan->index, &scan->space, &scan->shape, &scan->work->recent,
 					 constants->blocks);
+	scan->store.set_rest_memory(scan->rest);
 	prepare_query(scan, constants, query);
 }
 

@@ -3,6 +3,7 @@
  */
 #include "pg/postgres.hpp"
 
+#include "quant/value.hpp"
 #include "store/shape.hpp"
 
 extern "C"
@@ -24,6 +25,9 @@ shape_of(const OmendbMetaPage &meta)
 	shape.storage = (quant::Storage) meta.storage;
 	shape.blocks = meta.blocks;
 	shape.max_links = meta.max_links;
+	shape.value_room = meta.value_room;
+	shape.chunk_bytes = meta.chunk_bytes;
+	shape.chunks = meta.chunks;
 	shape.masks_at = meta.masks_at;
 	shape.vector_at = meta.vector_at;
 	shape.neighbours_at = meta.neighbours_at;
@@ -41,6 +45,7 @@ space_of(const OmendbMetaPage &meta, const float *mean, const uint8_t *signs)
 
 	space.metric = (quant::Metric) meta.metric;
 	space.storage = (quant::Storage) meta.storage;
+	space.type = (quant::Type) meta.type_kind;
 	space.input_dim = meta.input_dim;
 	space.dim = meta.dim;
 	space.code_dim = meta.code_dim;
@@ -65,6 +70,9 @@ set_shape(OmendbMetaPage *meta, const graph::Shape &shape)
 	meta->storage = (uint8_t) shape.storage;
 	meta->blocks = shape.blocks;
 	meta->max_links = shape.max_links;
+	meta->value_room = shape.value_room;
+	meta->chunk_bytes = shape.chunk_bytes;
+	meta->chunks = shape.chunks;
 	meta->masks_at = shape.masks_at;
 	meta->vector_at = shape.vector_at;
 	meta->neighbours_at = shape.neighbours_at;
@@ -79,34 +87,75 @@ set_shape(OmendbMetaPage *meta, const graph::Shape &shape)
 } // namespace omendb::store
 
 bool
-omendb_choose_layout(OmendbMetaPage *meta, int storage)
+omendb_keeps_values(uint8 type_kind, uint8 metric)
+{
+	using namespace omendb::quant;
+	return keeps_values((Type) type_kind, (Metric) metric);
+}
+
+bool
+omendb_choose_layout(OmendbMetaPage *meta, int storage, Size usual_bytes)
 {
 	using namespace omendb;
+	quant::Metric metric = (quant::Metric) meta->metric;
+	quant::Type type = (quant::Type) meta->type_kind;
 	graph::ShapeRequest request = {};
-	graph::Shape shape;
+	graph::Shape shape = {};
 
-	request.dim = quant::padded_dim((quant::Metric) meta->metric, meta->input_dim);
+	request.dim = quant::padded_dim(metric, meta->input_dim);
 	request.m = meta->m;
 	request.storage_auto = storage == 0;
 	request.storage = (quant::Storage) storage;
 	request.page_bytes = OMENDB_PAGE_USABLE;
-	if (request.dim > 16384 || !graph::choose_shape(request, &shape))
+	if (quant::keeps_values(type, metric))
+	{
+		request.storage = quant::Storage::Value;
+		request.dim = quant::value_capacity(type, meta->input_dim);
+		request.usual_bytes = (uint32) usual_bytes;
+	}
+	else if (request.dim > 16384)
+		return false;
+	if (!graph::choose_shape(request, &shape))
 		return false;
 	store::set_shape(meta, shape);
 	return true;
 }
+
+namespace
+{
+
+/* Whether the index may be of this type and metric, and dim is what follows from them. */
+bool
+value_consistent(const OmendbMetaPage *meta)
+{
+	using namespace omendb::quant;
+	Metric metric = (Metric) meta->metric;
+	Type type = (Type) meta->type_kind;
+	bool bits = metric == Metric::Hamming || metric == Metric::Jaccard;
+
+	if (meta->metric < (uint8_t) Metric::L2 || meta->metric > (uint8_t) Metric::Jaccard ||
+		meta->type_kind < (uint8_t) Type::Vector || meta->type_kind > (uint8_t) Type::Sparse ||
+		bits != (type == Type::Bit) || meta->input_dim < 1)
+		return false;
+	if (keeps_values(type, metric))
+		return meta->storage == (uint8_t) Storage::Value &&
+			   (type != Type::Bit || meta->input_dim <= OMENDB_BIT_MAX_INDEXED_DIM) &&
+			   (type == Type::Bit || type == Type::Sparse ||
+				meta->input_dim <= OMENDB_VECTOR_MAX_DIM) &&
+			   meta->dim == value_capacity(type, meta->input_dim);
+	return meta->storage >= (uint8_t) Storage::Int8 && meta->storage <= (uint8_t) Storage::Full &&
+		   meta->input_dim <= OMENDB_VECTOR_MAX_DIM &&
+		   meta->dim == padded_dim(metric, meta->input_dim);
+}
+
+} // namespace
 
 bool
 omendb_layout_consistent(const OmendbMetaPage *meta)
 {
 	using namespace omendb;
 
-	if (meta->metric < (uint8_t) quant::Metric::L2 ||
-		meta->metric > (uint8_t) quant::Metric::Cosine ||
-		meta->storage < (uint8_t) quant::Storage::Int8 ||
-		meta->storage > (uint8_t) quant::Storage::Full || meta->input_dim < 1 ||
-		meta->input_dim > OMENDB_VECTOR_MAX_DIM ||
-		meta->dim != quant::padded_dim((quant::Metric) meta->metric, meta->input_dim))
+	if (!value_consistent(meta))
 		return false;
 
 	graph::Shape stored = store::shape_of(*meta);

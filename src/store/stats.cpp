@@ -94,7 +94,7 @@ count_page(const OmendbMetaPage *meta, Page page, OmendbIndexStats *stats)
 } // namespace
 
 static_assert(sizeof(OmendbIndexStats::nodes) / sizeof(uint64) == OMENDB_MAX_LEVEL + 1);
-static_assert(sizeof(OmendbIndexStats::pages) / sizeof(uint64) == OMENDB_PAGE_PENDING + 1);
+static_assert(sizeof(OmendbIndexStats::pages) / sizeof(uint64) == OMENDB_PAGE_VALUES + 1);
 
 void
 omendb_collect_stats(Relation index, const OmendbMetaPage *meta, OmendbIndexStats *stats)
@@ -125,6 +125,12 @@ omendb_metric_name(uint8 metric)
 			return "inner product";
 		case omendb::quant::Metric::Cosine:
 			return "cosine";
+		case omendb::quant::Metric::L1:
+			return "l1";
+		case omendb::quant::Metric::Hamming:
+			return "hamming";
+		case omendb::quant::Metric::Jaccard:
+			return "jaccard";
 	}
 	return "unknown";
 }
@@ -140,6 +146,8 @@ omendb_storage_name(uint8 storage)
 			return "half";
 		case omendb::quant::Storage::Full:
 			return "full";
+		case omendb::quant::Storage::Value:
+			return "value";
 	}
 	return "unknown";
 }

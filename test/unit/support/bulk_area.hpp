@@ -20,7 +20,7 @@ namespace omendb::test
 class BulkArea
 {
 public:
-	using Sink = std::function<void(uint32_t page, bool parts, const uint8_t *content, size_t)>;
+	using Sink = std::function<void(uint32_t page, graph::BulkPage kind, const uint8_t *content, size_t)>;
 
 	BulkArea(const quant::Space &space, const graph::Shape &shape, uint32_t ef_construction,
 			 uint64_t expected_rows, uint32_t participants)
@@ -147,9 +147,10 @@ private:
 	}
 
 	static void
-	write_page(void *context, uint32_t page, bool parts, const uint8_t *content, size_t bytes)
+	write_page(void *context, uint32_t page, graph::BulkPage kind, const uint8_t *content,
+			   size_t bytes)
 	{
-		((BulkArea *) context)->sink_(page, parts, content, bytes);
+		((BulkArea *) context)->sink_(page, kind, content, bytes);
 	}
 
 	static void

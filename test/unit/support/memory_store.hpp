@@ -176,10 +176,12 @@ struct IndexOptions
 {
 	quant::Metric metric = quant::Metric::L2;
 	quant::Storage storage = quant::Storage::Int8;
+	quant::Type type = quant::Type::Vector;
 	uint32_t m = 16;
 	uint32_t ef_construction = 64;
 	uint32_t code_dim = 0; /* 0: chosen */
 	uint32_t code_bits = 0;
+	uint32_t usual_bytes = 0; /* sparse values */
 	uint32_t max_chunks = 100000;
 	uint32_t workers = 1;
 };
@@ -256,6 +258,9 @@ struct SearchStore : store::BuildStore
 	float
 	search_distance(const quant::Query &query, const uint8_t *record) const
 	{
+		if (quant::is_plain(space()))
+			return (float) quant::operator_value(space(), query.value,
+												 graph::vector_of(shape(), record));
 		return quant::query_distance(space(), query, graph::vector_of(shape(), record),
 									 graph::header(record)->scale);
 	}
@@ -503,13 +508,23 @@ public:
 			{
 				float *t = worker(by)->transformed.data();
 				float excess;
-				if (quant::transform_row(space_, base_->row(i), t, &excess))
+				if (quant::is_plain(space_))
+				{
+					std::vector<uint64_t> value = payload(base_->row(i));
+					const uint8_t *bytes = (const uint8_t *) value.data();
+					std::vector<float> sketch(quant::kMaxSketch);
+					if (!quant::value_has_place(space_, bytes))
+						continue;
+					quant::sketch(space_, bytes, sketch.data());
+					b->add_value(bytes, sketch.data(), {tid_of(i), hash_of(*base_, i), 0});
+				}
+				else if (quant::transform_row(space_, base_->row(i), t, &excess))
 					b->add_row(t, excess, {tid_of(i), hash_of(*base_, i), 0});
 			}
 		};
-		auto sink = [&](uint32_t page, bool parts, const uint8_t *content, size_t bytes)
+		auto sink = [&](uint32_t page, graph::BulkPage kind, const uint8_t *content, size_t bytes)
 		{
-			take_page(page, parts, content, bytes);
+			take_page(page, kind, content, bytes);
 		};
 		OmendbStatus status = bulk.run(memory, kFirstBlock, sink, load);
 		if (status != OMENDB_OK)
@@ -522,6 +537,43 @@ public:
 		if (bulk.pages != shared.pages || bulk.pages_written != shared.pages)
 			abort();
 		return OMENDB_OK;
+	}
+
+	/* A row of numbers as a plain value of the index's type. In words: aligned. */
+	std::vector<uint64_t>
+	payload(const float *x) const
+	{
+		uint32_t n = base_->dim;
+		std::vector<uint64_t> words(16 * n / 8 + 4);
+		uint8_t *bytes = (uint8_t *) words.data();
+		quant::SparseHead *head = (quant::SparseHead *) words.data();
+
+		switch (space_.type)
+		{
+			case quant::Type::Vector:
+				memcpy(bytes, x, n * sizeof(float));
+				break;
+			case quant::Type::Half:
+				kernels()->f32_to_f16(x, (uint16_t *) words.data(), n);
+				break;
+			case quant::Type::Bit:
+				for (uint32_t i = 0; i < n; i++)
+					bytes[i / 8] |= (uint8_t) ((x[i] > 0) << (7 - i % 8));
+				break;
+			case quant::Type::Sparse:
+				for (uint32_t i = 0; i < n; i++)
+					head->count += x[i] > 0;
+				for (uint32_t i = 0, at = 0; i < n; i++)
+				{
+					if (!(x[i] > 0))
+						continue;
+					((int32_t *) (head + 1))[at] = (int32_t) i;
+					((float *) (head + 1))[head->count + at] = x[i];
+					at++;
+				}
+				break;
+		}
+		return words;
 	}
 
 	/* ---- afterwards, nothing being inserted ---- */
@@ -634,7 +686,14 @@ public:
 		pool.init(pool_memory_->get());
 		starts.init(pool_memory_->get());
 		scratch.init(pool_memory_->get());
-		quant::prepare_query(space_, q, memory.data(), &query);
+		std::vector<uint64_t> value;
+		if (quant::is_plain(space_))
+		{
+			value = payload(q);
+			query.value = (const uint8_t *) value.data();
+		}
+		else
+			quant::prepare_query(space_, q, memory.data(), &query);
 		graph::descend(s, pool, query, s.entry(), 0, &starts, &scratch);
 		pool.start(ef, false);
 		for (size_t i = 0; i < starts.size; i++)
@@ -656,6 +715,8 @@ public:
 	{
 		size_t hits = 0;
 
+		if (quant::is_plain(space_))
+			return plain_recall(queries, k, ef);
 		for (uint32_t q = 0; q < queries.n; q++)
 		{
 			double limit = kth_value(*base_, queries.row(q), options_.metric, k);
@@ -668,10 +729,33 @@ public:
 		return (double) hits / ((double) queries.n * k);
 	}
 
+	/* The same of plain values. */
+	double
+	plain_recall(const Matrix &queries, uint32_t k, size_t ef)
+	{
+		size_t hits = 0;
+
+		for (uint32_t q = 0; q < queries.n; q++)
+		{
+			std::vector<uint64_t> query = payload(queries.row(q));
+			std::vector<double> values(base_->n);
+			for (uint32_t i = 0; i < base_->n; i++)
+				values[i] = quant::operator_value(space_, (const uint8_t *) query.data(),
+												  (const uint8_t *) payload(base_->row(i)).data());
+			std::vector<double> sorted = values;
+			std::nth_element(sorted.begin(), sorted.begin() + (k - 1), sorted.end());
+			size_t some = 0;
+			for (uint32_t i : search(queries.row(q), ef))
+				some += values[i] <= sorted[k - 1];
+			hits += std::min<size_t>(some, k);
+		}
+		return (double) hits / ((double) queries.n * k);
+	}
+
 private:
 	/* A page of the bulk builder becomes one of the area. */
 	void
-	take_page(uint32_t page, bool parts, const uint8_t *content, size_t bytes)
+	take_page(uint32_t page, graph::BulkPage kind, const uint8_t *content, size_t bytes)
 	{
 		OmendbPageSpecial special = {};
 		std::lock_guard<std::mutex> guard(area_.lock);
@@ -685,8 +769,18 @@ private:
 		uint8_t *to = area_.chunks[page / store::kChunkPages].get() + 8 +
 					  (size_t) (page % store::kChunkPages) * OMENDB_PAGE_SIZE;
 		memcpy(to + OMENDB_PAGE_HEADER, content, bytes);
-		special.kind = parts ? OMENDB_PAGE_OVERFLOW : OMENDB_PAGE_GRAPH;
-		special.slots = parts ? OMENDB_PARTS_PER_PAGE : (uint16_t) shape_.slots;
+		special.kind = OMENDB_PAGE_GRAPH;
+		special.slots = (uint16_t) shape_.slots;
+		if (kind == graph::BulkPage::Parts)
+		{
+			special.kind = OMENDB_PAGE_OVERFLOW;
+			special.slots = OMENDB_PARTS_PER_PAGE;
+		}
+		else if (kind == graph::BulkPage::Values)
+		{
+			special.kind = OMENDB_PAGE_VALUES;
+			special.slots = (uint16_t) shape_.chunks;
+		}
 		special.page_id = OMENDB_PAGE_ID;
 		memcpy(to + OMENDB_PAGE_SIZE - sizeof(special), &special, sizeof(special));
 	}
@@ -695,18 +789,28 @@ private:
 	make_space()
 	{
 		space_.metric = options_.metric;
+		space_.type = options_.type;
+		space_.seed = kSeed;
+		space_.kernels = kernels();
+		space_.radius = 0;
 		space_.input_dim = base_->dim;
 		space_.dim = quant::padded_dim(options_.metric, base_->dim);
-		graph::ShapeRequest request = {space_.dim,        options_.m,         false,
-									   options_.storage,  OMENDB_PAGE_USABLE, options_.code_dim,
-									   options_.code_bits};
+		graph::ShapeRequest request = {space_.dim,         options_.m,         false,
+									   options_.storage,   OMENDB_PAGE_USABLE, options_.code_dim,
+									   options_.code_bits, options_.usual_bytes};
+		bool plain = quant::keeps_values(options_.type, options_.metric);
+		if (plain)
+		{
+			request.storage = quant::Storage::Value;
+			request.dim = space_.dim = quant::value_capacity(options_.type, base_->dim);
+		}
 		if (!graph::choose_shape(request, &shape_))
 			abort();
 		space_.storage = shape_.storage;
 		space_.code_dim = shape_.code_dim;
 		space_.code_bits = shape_.code_bits;
-		space_.seed = kSeed;
-		space_.kernels = kernels();
+		if (plain)
+			return;
 		make_mean();
 		signs_.resize(space_.dim / 2);
 		quant::make_signs(space_.seed, space_.dim, signs_.data());
