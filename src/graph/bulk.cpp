@@ -57,18 +57,6 @@ constexpr uint32_t kValuePiece = 64;
 constexpr uint32_t kValueExtent = 1024;
 constexpr uint32_t kValueExtentShift = 10;
 
-/* The shape of records with all of their values: nothing has to fit a page. */
-Shape
-wide_shape(const Shape &shape)
-{
-	Shape wide = shape;
-
-	wide.value_room = 0;
-	wide.chunk_bytes = 0;
-	(void) complete_shape(&wide, UINT32_MAX / 2);
-	return wide;
-}
-
 /* Candidates a point keeps until it selects its links. */
 uint32_t
 candidates_kept(const Shape &shape, uint32_t ef_construction)

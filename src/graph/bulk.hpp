@@ -555,6 +555,8 @@ private:
 	void settle_links(BulkPoint *point);
 	void settle_near(BulkPoint *point);
 	void add_coarse(BulkPoint *point);
+	bool selects_by_sketch() const;
+	const quant::Space &select_space() const;
 	size_t set_options(const BulkKey *keys, size_t count);
 	void measure(const BulkPoint *point, size_t count);
 	bool grow_tree();

@@ -44,6 +44,22 @@ is_among(const BulkKey *keys, uint32_t count, uint32_t point)
 
 } // namespace
 
+/*
+ * A merge of sparse vectors takes as long as ten products of their sketches: those
+ * select. Distances of the search are true ones whatever the links.
+ */
+bool
+Bulk::selects_by_sketch() const
+{
+	return space_->type == quant::Type::Sparse;
+}
+
+const quant::Space &
+Bulk::select_space() const
+{
+	return selects_by_sketch() ? leaf_space_ : *space_;
+}
+
 /* Keys as options for selection; distances become those of the stored vectors. */
 size_t
 Bulk::set_options(const BulkKey *keys, size_t count)
@@ -63,11 +79,12 @@ Bulk::set_options(const BulkKey *keys, size_t count)
 	for (size_t i = 0; i < count; i++)
 	{
 		const BulkRow *row = row_at(point_at(key_point(keys[i]))->row);
+		bool sketched = selects_by_sketch();
 		s_.options[i] = Option{key_distance(keys[i]),
 							   key_point(keys[i]),
-							   stored_of(row),
-							   row->scale,
-							   row->self_dot,
+							   sketched ? (const uint8_t *) leaf_of(row) : stored_of(row),
+							   sketched ? row->leaf_scale : row->scale,
+							   sketched ? row->leaf_dot : row->self_dot,
 							   kNoLane,
 							   false,
 							   false,
@@ -111,10 +128,10 @@ Bulk::choose_links(BulkPoint *point)
 	set_options(all, count);
 	for (size_t i = 0; i < count; i++)
 		s_.options[i].far = !std::binary_search(keys, keys + point->count, all[i]);
-	if (space_->storage != quant::Storage::Int8)
+	if (space_->storage != quant::Storage::Int8 && !selects_by_sketch())
 		measure(point, count);
 	uint32_t limit = links_chosen(shape_->max_links);
-	select_neighbours(*space_, *shape_, s_.options.data, count, limit, links_reserved(limit));
+	select_neighbours(select_space(), *shape_, s_.options.data, count, limit, links_reserved(limit));
 	for (Pick pick : {Pick::Diverse, Pick::Fill, Pick::None})
 	{
 		for (size_t i = 0; i < count && at < candidates_; i++)
@@ -235,7 +252,7 @@ Bulk::settle_near(BulkPoint *point)
 	for (size_t i = 0; i < n; i++)
 		s_.options[i].far = is_among(far, point->far, key_point(all[i])) ||
 							is_among(far + kFar, point->far_offered, key_point(all[i]));
-	select_neighbours(*space_, *shape_, s_.options.data, n, shape_->max_links,
+	select_neighbours(select_space(), *shape_, s_.options.data, n, shape_->max_links,
 					  links_reserved(shape_->max_links));
 	uint32_t lane = 0;
 	for (size_t i = 0; i < n; i++)

@@ -243,6 +243,17 @@ complete_shape(Shape *shape, uint32_t page_bytes)
 	return shape->slots > 0;
 }
 
+Shape
+wide_shape(const Shape &shape)
+{
+	Shape wide = shape;
+
+	wide.value_room = 0;
+	wide.chunk_bytes = 0;
+	(void) complete_shape(&wide, UINT32_MAX / 2);
+	return wide;
+}
+
 bool
 choose_shape(const ShapeRequest &request, Shape *shape)
 {

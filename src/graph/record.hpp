@@ -176,6 +176,9 @@ struct Shape
 /* Fill the derived fields from the others. Returns false if no record fits a page. */
 bool complete_shape(Shape *shape, uint32_t page_bytes);
 
+/* The shape of records with all of their values, in memory: nothing has to fit a page. */
+Shape wide_shape(const Shape &shape);
+
 /*
  * Choose code_bits, code_dim and (storage_auto) storage so that whole records
  * fill a page. page_bytes: usable bytes of a page. Returns false when a record

@@ -13,7 +13,12 @@
  *   bool is_dead(Address a) const    noted as dead
  *   void begin()                     a new owner
  *   const uint8_t *find(Address a)   header, vector and, of a dead record, lists and
- *                                    codes; stable until begin(); NULL: do without
+ *                                    codes, in the shape `wide`, which has room for
+ *                                    all of a value; stable until begin(); NULL: do
+ *                                    without
+ *
+ * Plain records have no codes: there a dead record's neighbours are read, for the
+ * true distance.
  */
 #ifndef OMENDB_GRAPH_REPAIR_INL_HPP
 #define OMENDB_GRAPH_REPAIR_INL_HPP
@@ -36,12 +41,13 @@ class ListRepair
 {
 public:
 	void
-	init(Records *records, const quant::Space *space, const Shape *shape,
+	init(Records *records, const quant::Space *space, const Shape *shape, const Shape *wide,
 		 const RepairMemory &memory)
 	{
 		records_ = records;
 		space_ = space;
 		shape_ = shape;
+		wide_ = wide;
 		m_ = memory;
 		epoch_ = 0;
 		memset(seen_, 0, sizeof(seen_));
@@ -71,6 +77,8 @@ public:
 	{
 		owner_ = owner;
 		record_ = record;
+		whole_ = record;
+		whole_shape_ = shape_;
 		prepared_ = false;
 		border_count_ = found_count_ = 0;
 		records_->begin();
@@ -183,7 +191,7 @@ private:
 			return true;
 		}
 		const uint8_t *other = records_->find(heir);
-		if (other == nullptr)
+		if (other == nullptr || !prepare())
 			return false;
 		put(lane, Link{heir, 0, other, true, diverse});
 		return true;
@@ -192,23 +200,39 @@ private:
 	void
 	put(uint32_t lane, const Link &link)
 	{
-		prepare();
-		quant::load_vector(*space_, vector_of(*shape_, link.record), header(link.record)->scale,
+		quant::load_vector(*space_, vector_of(*wide_, link.record), header(link.record)->scale,
 						   m_.other);
 		quant::encode_lane(*space_, m_.other, m_.own, &code_);
 		put_link(*space_, *shape_, record_, lane, link, code_);
 	}
 
-	/* The owner's vector and tables, when they are needed. */
-	void
+	/* The owner's vector and tables, when they are needed. False: they cannot be had. */
+	bool
 	prepare()
 	{
 		if (prepared_)
-			return;
+			return true;
+		if (shape_->chunks > 0)
+		{
+			whole_ = records_->find(owner_);
+			whole_shape_ = wide_;
+			if (whole_ == nullptr)
+				return false;
+		}
 		prepared_ = true;
-		const uint8_t *record = record_;
-		quant::load_vector(*space_, vector_of(*shape_, record), header(record)->scale, m_.own);
+		quant::load_vector(*space_, vector_of(*whole_shape_, whole_), header(whole_)->scale,
+						   m_.own);
 		quant::prepare_row_query(*space_, m_.own, m_.query_memory, &query_);
+		return true;
+	}
+
+	/* Between the owner and another record. */
+	float
+	distance_to(const uint8_t *other) const
+	{
+		return quant::stored_distance(*space_, vector_of(*whole_shape_, whole_),
+									  vector_meta(header(whole_)), vector_of(*wide_, other),
+									  vector_meta(header(other)));
 	}
 
 	/* ---- candidates ---- */
@@ -254,24 +278,44 @@ private:
 
 		if (other == nullptr || header(other)->level != header(record_)->level)
 			return;
-		float center = record_distance(*space_, *shape_, record_, other);
+		bool plain = quant::is_plain(*space_);
+		float center = plain ? 0 : distance_to(other);
 		for (uint32_t block = 0; block < shape_->blocks; block++)
 		{
-			const uint32_t *links = neighbours(*shape_, other) + block * OMENDB_LANES;
-			(void) quant::scan_lanes(*space_, query_, code_block(*shape_, other, block), center,
-									 std::numeric_limits<float>::infinity(), estimates);
+			const uint32_t *links = neighbours(*wide_, other) + block * OMENDB_LANES;
+			if (!plain)
+				(void) quant::scan_lanes(*space_, query_, code_block(*wide_, other, block), center,
+										 std::numeric_limits<float>::infinity(), estimates);
 			for (uint32_t lane = 0; lane < OMENDB_LANES; lane++)
 			{
 				Address a = links[lane];
-				if (a == kNoAddress || !remember(a))
-					continue;
-				bool dead_too = records_->is_dead(a);
-				if (dead_too && border_count_ < kMaxBorder)
-					border_[border_count_++] = Near{estimates[lane], a};
-				if (!dead_too && found_count_ < kMaxFound)
-					found_[found_count_++] = Near{estimates[lane], a};
+				if (a != kNoAddress && remember(a) && (!plain || measure(a, &estimates[lane])))
+					note_near(Near{estimates[lane], a});
 			}
 		}
+	}
+
+	/* The true distance of a plain record; false when there is none. */
+	bool
+	measure(Address a, float *distance)
+	{
+		const uint8_t *other = records_->find(a);
+
+		if (other == nullptr || header(other)->state == (uint8_t) State::Free)
+			return false;
+		*distance = distance_to(other);
+		return true;
+	}
+
+	void
+	note_near(const Near &near)
+	{
+		bool dead_too = records_->is_dead(near.address);
+
+		if (dead_too && border_count_ < kMaxBorder)
+			border_[border_count_++] = near;
+		if (!dead_too && found_count_ < kMaxFound)
+			found_[found_count_++] = near;
 	}
 
 	static bool
@@ -310,7 +354,8 @@ private:
 
 		if (to_read < kReadLeast)
 			to_read = kReadLeast;
-		prepare();
+		if (!prepare())
+			return;
 		(void) remember(owner_);
 		for (uint32_t lane = 0; lane < shape_->max_links; lane++)
 		{
@@ -345,9 +390,9 @@ private:
 	{
 		const RecordHeader *h = header(other);
 
-		return Option{record_distance(*space_, *shape_, record_, other),
+		return Option{distance_to(other),
 					  address,
-					  vector_of(*shape_, other),
+					  vector_of(*wide_, other),
 					  h->scale,
 					  h->self_dot,
 					  lane,
@@ -407,7 +452,7 @@ private:
 			if (lane == kNoLane)
 				return;
 			/* The vector lies where its record has it. */
-			const uint8_t *other = option.vector - shape_->vector_at;
+			const uint8_t *other = option.vector - wide_->vector_at;
 			put(lane,
 				Link{option.address, option.distance, other, false, option.pick == Pick::Diverse});
 		}
@@ -418,11 +463,14 @@ private:
 	Records *records_;
 	const quant::Space *space_;
 	const Shape *shape_;
+	const Shape *wide_;
 	RepairMemory m_;
 	quant::Query query_;
 	quant::LaneCode code_;
 	Address owner_;
 	uint8_t *record_;
+	const uint8_t *whole_; /* the owner with all of its value, once prepared */
+	const Shape *whole_shape_;
 	bool prepared_;
 	uint32_t border_count_;
 	uint32_t found_count_;

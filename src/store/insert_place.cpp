@@ -29,6 +29,8 @@ free_slot(const OmendbInsert *s, BlockNumber block, Page page, Size *left)
 		omendb_page_damaged(s->index, block, problem);
 	if (special_of(page)->kind == OMENDB_PAGE_OVERFLOW)
 		*left = sizeof(OmendbTidPart);
+	if (special_of(page)->kind == OMENDB_PAGE_VALUES)
+		*left = s->shape.chunk_bytes;
 	if (special_of(page)->kind != OMENDB_PAGE_GRAPH)
 		return kNoSlot;
 	uint32_t slots = special_of(page)->slots;

@@ -80,7 +80,7 @@ private:
 		uint8_t *copy = copies_ + (Size) at * copy_bytes_;
 
 		tags_[at].address = kNoAddress;
-		if (!copy_record(vacuum_, a, copy, copy_bytes_))
+		if (!copy_wide(vacuum_, a, copy, copy_bytes_))
 			return nullptr;
 		tags_[at] = Tag{a, owner};
 		return copy;
@@ -102,8 +102,8 @@ public:
 	void
 	init(Vacuum *vacuum, Size bytes)
 	{
-		const graph::Shape &shape = vacuum->shape;
-		Size slots = (Size) vacuum->blocks * shape.slots;
+		const graph::Shape &shape = vacuum->wide;
+		Size slots = (Size) vacuum->blocks * vacuum->shape.slots;
 
 		dead_ = &vacuum->dead;
 		owner_ = 0;

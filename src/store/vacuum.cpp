@@ -81,6 +81,79 @@ copy_record(Vacuum *vacuum, Address address, uint8_t *copy, Size bytes)
 	return there;
 }
 
+graph::ChunkHeader *
+lock_chunk(Vacuum *vacuum, Address address, int lockmode, Buffer *buffer)
+{
+	BlockNumber block = address_block(address);
+	uint32_t slot = address_slot(address);
+
+	if (!block_exists(vacuum, block) || slot >= vacuum->shape.chunks)
+		return nullptr;
+	*buffer = read_page(vacuum, block, lockmode);
+	if (!BufferIsValid(*buffer))
+		return nullptr;
+	Page page = BufferGetPage(*buffer);
+	const OmendbPageSpecial *special = special_of(page);
+	if (special->kind == OMENDB_PAGE_VALUES && slot < special->slots &&
+		special->slots <= vacuum->shape.chunks)
+		return (graph::ChunkHeader *) (void *) (PageGetContents(page) +
+												slot * vacuum->shape.chunk_bytes);
+	UnlockReleaseBuffer(*buffer);
+	return nullptr;
+}
+
+namespace
+{
+
+/* Chunks of a record behind what of its value is there; up to `most` bytes in all. */
+bool
+copy_chunks(Vacuum *vacuum, Address owner, const RecordHeader &h, uint8_t *value)
+{
+	uint32_t at = vacuum->shape.value_room;
+	uint32_t most = quant::stored_bytes(vacuum->shape.storage, vacuum->shape.dim);
+
+	for (Address next = h.rest; next != 0 && at < most;)
+	{
+		Buffer buffer;
+		const graph::ChunkHeader *chunk = lock_chunk(vacuum, next, BUFFER_LOCK_SHARE, &buffer);
+		if (chunk == nullptr)
+			return false;
+		uint32_t length = chunk->length;
+		bool ours = chunk->owner == owner && chunk->generation == h.generation && length > 0 &&
+					length <= vacuum->shape.chunk_bytes - sizeof(*chunk) && length <= most - at;
+		if (ours)
+		{
+			memcpy(value + at, chunk + 1, length);
+			at += length;
+			next = chunk->next;
+		}
+		UnlockReleaseBuffer(buffer);
+		if (!ours)
+			return false;
+	}
+	return at >= quant::stored_size(vacuum->space, value);
+}
+
+} // namespace
+
+bool
+copy_wide(Vacuum *vacuum, Address address, uint8_t *copy, Size bytes)
+{
+	const graph::Shape &shape = vacuum->shape;
+	const graph::Shape &wide = vacuum->wide;
+
+	if (shape.chunks == 0)
+		return copy_record(vacuum, address, copy, bytes);
+	if (!copy_record(vacuum, address, vacuum->slot, shape.slot_bytes))
+		return false;
+	memcpy(copy, vacuum->slot, shape.neighbours_at);
+	if (bytes > wide.neighbours_at)
+		memcpy(copy + wide.neighbours_at, vacuum->slot + shape.neighbours_at,
+			   shape.slot_bytes - shape.neighbours_at);
+	return copy_chunks(vacuum, address, *graph::header((const uint8_t *) vacuum->slot),
+					   copy + wide.vector_at);
+}
+
 void
 record_space(Vacuum *vacuum, BlockNumber block, uint32_t count, Size bytes)
 {
@@ -191,6 +264,8 @@ omendb_bulk_delete(IndexVacuumInfo *info, IndexBulkDeleteCallback callback, void
 	vacuum->memory = omendb::store::memory_in(context);
 	omendb_read_meta(info->index, &vacuum->meta);
 	vacuum->shape = omendb::store::shape_of(vacuum->meta);
+	vacuum->wide = omendb::graph::wide_shape(vacuum->shape);
+	vacuum->slot = (uint8_t *) palloc(vacuum->shape.slot_bytes);
 	vacuum->space = omendb::store::space_of(vacuum->meta, nullptr, nullptr);
 	vacuum->dead.init(&vacuum->memory, vacuum->shape.slots);
 	vacuum->above.init(&vacuum->memory);

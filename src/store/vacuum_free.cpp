@@ -85,6 +85,41 @@ free_parts(Vacuum *vacuum, Address node, uint16_t generation, Address first, Arr
 	}
 }
 
+/* ---- chunks ---- */
+
+/* The chunks of a dead record, one WAL record each; a chunk of another owner ends them. */
+void
+free_chunks(Vacuum *vacuum, Address owner, uint16_t generation, Address first)
+{
+	for (Address next = first; next != 0;)
+	{
+		BlockNumber block = address_block(next);
+		Buffer buffer;
+
+		omendb_vacuum_delay_point();
+		if (lock_chunk(vacuum, next, BUFFER_LOCK_EXCLUSIVE, &buffer) == nullptr)
+			return;
+		GenericXLogState *xlog = GenericXLogStart(vacuum->index);
+		Page page = GenericXLogRegisterBuffer(xlog, buffer, 0);
+		graph::ChunkHeader *chunk =
+			(graph::ChunkHeader *) (void *) (PageGetContents(page) +
+											 address_slot(next) * vacuum->shape.chunk_bytes);
+		bool ours = chunk->owner == owner && chunk->generation == generation;
+		next = ours ? chunk->next : 0;
+		if (ours)
+		{
+			memset(chunk, 0, sizeof(*chunk));
+			chunk->owner = kNoAddress;
+			GenericXLogFinish(xlog);
+		}
+		else
+			GenericXLogAbort(xlog);
+		UnlockReleaseBuffer(buffer);
+		if (ours)
+			record_space(vacuum, block, 1, vacuum->shape.chunk_bytes);
+	}
+}
+
 /* ---- records ---- */
 
 bool
@@ -119,6 +154,28 @@ free_parts_of_page(Vacuum *vacuum, BlockNumber block, Buffer buffer, Array<Addre
 	}
 }
 
+/* The chunks of all dead records of a page. */
+void
+free_chunks_of_page(Vacuum *vacuum, BlockNumber block, Buffer buffer, bool base)
+{
+	for (uint32_t slot = 0; slot < vacuum->shape.slots; slot++)
+	{
+		uint16_t generation = 0;
+		Address first = 0;
+
+		LockBuffer(buffer, BUFFER_LOCK_SHARE);
+		Page page = BufferGetPage(buffer);
+		if (slot < special_of(page)->slots && is_ours(vacuum, page, block, slot, base))
+		{
+			const RecordHeader *h = graph::header(record_at(vacuum, page, slot));
+			generation = h->generation;
+			first = h->rest;
+		}
+		LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
+		free_chunks(vacuum, make_address(block, slot), generation, first);
+	}
+}
+
 /* The dead records of a page on level 0 (base) or above: one WAL record. */
 void
 free_page(Vacuum *vacuum, BlockNumber block, bool base, Array<Address> *parts)
@@ -132,6 +189,8 @@ free_page(Vacuum *vacuum, BlockNumber block, bool base, Array<Address> *parts)
 	LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
 	if (base)
 		free_parts_of_page(vacuum, block, buffer, parts);
+	if (vacuum->shape.chunks > 0)
+		free_chunks_of_page(vacuum, block, buffer, base);
 
 	LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
 	GenericXLogState *xlog = GenericXLogStart(vacuum->index);

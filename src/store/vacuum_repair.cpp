@@ -203,11 +203,16 @@ private:
 	bool
 	load(Address a, float *out)
 	{
-		const uint8_t *record = read(a);
+		const uint8_t *record;
 
+		/* Plain records have no codes to make of it. */
+		if (quant::is_plain(vacuum_->space))
+			return read(a) != nullptr;
+		repair_->cache.begin();
+		record = vacuum_->shape.chunks > 0 ? repair_->cache.find(a) : read(a);
 		if (record == nullptr)
 			return false;
-		quant::load_vector(vacuum_->space, graph::vector_of(vacuum_->shape, record),
+		quant::load_vector(vacuum_->space, graph::vector_of(vacuum_->wide, record),
 						   graph::header(record)->scale, out);
 		return true;
 	}
@@ -567,7 +572,7 @@ repair(Vacuum *vacuum)
 	memory.own = (float *) get_memory(vacuum, vacuum->shape.dim * sizeof(float));
 	memory.other = (float *) get_memory(vacuum, vacuum->shape.dim * sizeof(float));
 	memory.query_memory = get_memory(vacuum, quant::query_bytes(vacuum->space));
-	workers->lists.init(&repair->cache, &vacuum->space, &vacuum->shape, memory);
+	workers->lists.init(&repair->cache, &vacuum->space, &vacuum->shape, &vacuum->wide, memory);
 
 	/* What one pass leaves waits for a component below it that the pass has dealt with. */
 	do

@@ -23,6 +23,7 @@ extern "C"
 }
 
 #include "graph/slot_set.hpp"
+#include "quant/value.hpp"
 #include "store/context_memory.hpp"
 #include "store/shape.hpp"
 
@@ -59,6 +60,8 @@ struct Vacuum
 	Memory memory;         /* in it */
 	OmendbMetaPage meta;
 	graph::Shape shape;
+	graph::Shape wide;  /* of records with all of their values */
+	uint8_t *slot;      /* slot_bytes */
 	quant::Space space; /* without mean and signs */
 	BlockNumber blocks; /* in the index, when last asked */
 
@@ -80,6 +83,15 @@ Buffer read_graph_page(const Vacuum *vacuum, BlockNumber block, int lockmode);
 
 /* Copy the first bytes of a record as it is now; false when the address leads to none. */
 bool copy_record(Vacuum *vacuum, Address address, uint8_t *copy, Size bytes);
+
+/*
+ * The same in the shape vacuum->wide: of a value that continues in chunks all of it.
+ * False also when a chunk is not the record's.
+ */
+bool copy_wide(Vacuum *vacuum, Address address, uint8_t *copy, Size bytes);
+
+/* The chunk at an address, on a page pinned and locked in *buffer; NULL: there is none. */
+graph::ChunkHeader *lock_chunk(Vacuum *vacuum, Address address, int lockmode, Buffer *buffer);
 
 /*
  * Tell the free space map that a page has room for so many things of that size.

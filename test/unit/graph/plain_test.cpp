@@ -67,8 +67,13 @@ TEST_P(PlainKinds, Concurrent)
 
 INSTANTIATE_TEST_SUITE_P(All, PlainKinds,
 						 testing::Values(Kind{Type::Vector, Metric::L1, 32, 0.99},
+										 Kind{Type::Half, Metric::L1, 32, 0.99},
 										 Kind{Type::Bit, Metric::Hamming, 256, 0.98},
-										 Kind{Type::Bit, Metric::Jaccard, 256, 0.98}));
+										 Kind{Type::Bit, Metric::Jaccard, 256, 0.98},
+										 Kind{Type::Sparse, Metric::L2, 32, 0.97},
+										 Kind{Type::Sparse, Metric::InnerProduct, 32, 0.95},
+										 Kind{Type::Sparse, Metric::Cosine, 32, 0.97},
+										 Kind{Type::Sparse, Metric::L1, 32, 0.97}));
 
 /* A value's bytes, from its record and its chunks as they are on the pages. */
 std::vector<uint8_t>

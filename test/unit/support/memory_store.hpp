@@ -370,6 +370,9 @@ operator_value(quant::Metric metric, const float *a, const float *b, uint32_t di
 		case quant::Metric::InnerProduct:
 			return -kernels()->dot_f32(a, b, dim);
 		case quant::Metric::Cosine:
+		case quant::Metric::L1:
+		case quant::Metric::Hamming:
+		case quant::Metric::Jaccard:
 			break;
 	}
 	kernels()->cosine_f32(a, b, dim, sums);
