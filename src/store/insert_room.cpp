@@ -32,6 +32,8 @@ enum Stage : uint8_t
 
 /* Answers of the free space map that may be wrong before the relation grows. */
 constexpr uint8_t kMapTries = 4;
+/* With chunks, which may take a page each as records do: the map does not tell kinds apart. */
+constexpr uint8_t kMapTriesOfTwo = 32;
 /* New pages that others took before us. */
 constexpr uint8_t kExtendTries = 100;
 
@@ -108,7 +110,7 @@ next_room(OmendbInsert *s, Room *room, Size bytes)
 				break;
 			case kMap:
 				block = ask_map(s, room, bytes);
-				if (block == InvalidBlockNumber || ++room->tries == kMapTries)
+				if (block == InvalidBlockNumber || ++room->tries == (s->shape.chunks > 0 ? kMapTriesOfTwo : kMapTries))
 					room->stage = kLast;
 				break;
 			case kLast:
