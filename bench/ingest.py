@@ -110,7 +110,7 @@ WAYS = [("binary COPY, built by NumPy", by_binary_copy, 1),
 def main():
     import psycopg  # pylint: disable=import-outside-toplevel
 
-    from systems import Server  # pylint: disable=import-outside-toplevel
+    from server import Server  # pylint: disable=import-outside-toplevel
 
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("--rows", type=int, default=200000)

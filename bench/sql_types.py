@@ -5,7 +5,7 @@ One private server, a database for each of the two extensions, the same rows in
 both. The systems take turns, the order changing from round to round; what is
 printed are medians in milliseconds, and pgvector's divided by omendb's.
 
-usage: bench/types.py [--rows 100000] [--dims 128,768,1536] [--rounds 7]
+usage: bench/sql_types.py [--rows 100000] [--dims 128,768,1536] [--rounds 7]
 
 Both extensions must be installed (PG_CONFIG chooses the server). COPY reads a
 file on the server's side and writes to /dev/null, so no client is part of it.
@@ -22,7 +22,7 @@ import numpy
 import psycopg
 
 from ingest import binary_rows
-from systems import Server
+from server import Server
 
 EXTENSIONS = {"omendb": "omendb", "pgvector": "vector"}
 SETTINGS = {"shared_buffers": "2GB", "max_wal_size": "8GB", "checkpoint_timeout": "1h",
