@@ -14,6 +14,11 @@ from server import compile_program, write_vectors
 HNSWLIB_M, HNSWLIB_EF_CONSTRUCTION = 16, 100
 
 
+def probes(usual, lists):
+    """Of an index of lists, how many to search: few, the usual, all."""
+    return [ef for ef in (1, 2, *usual) if ef < lists] + [lists]
+
+
 class Hnswlib:
     """The library in a process of its own, which hnswlib_bench.cpp is."""
 
@@ -24,9 +29,12 @@ class Hnswlib:
         self.processes = max(options.processes)
         self.process = None
 
-    def efs(self, k):
+    def least_ef(self, k):
         """Less than LIMIT's, it takes for that."""
-        return k, ()
+        return k
+
+    def efs(self, usual):
+        return usual
 
     def available(self):
         self.program = compile_program(self.cache, "hnswlib_bench.cpp",
@@ -99,7 +107,7 @@ class Faiss:
 
     def __init__(self, kind, options):
         self.name = kind
-        self.lists = "ivf" in kind
+        self.ivf = "ivf" in kind
         self.processes = max(options.processes)
         self.index = None
 
@@ -112,8 +120,14 @@ class Faiss:
             return False
         return True
 
-    def efs(self, k):
-        return (1, (1, 2)) if self.lists else (k, ())
+    def least_ef(self, k):
+        return 1 if self.ivf else k
+
+    def efs(self, usual):
+        return probes(usual, self.lists()) if self.ivf else usual
+
+    def lists(self):
+        return int(4 * self.data_set.rows ** 0.5)
 
     def open(self, data_set):
         self.data_set = data_set
@@ -127,12 +141,12 @@ class Faiss:
         base = self.data_set.base
         threads = processes or self.processes
         self.faiss.omp_set_num_threads(threads)
-        text = self.KINDS[self.name].format(lists=int(4 * len(base) ** 0.5),
+        text = self.KINDS[self.name].format(lists=self.lists(),
                                             bytes=max(1, self.data_set.dim // 2))
         metric = self.faiss.METRIC_L2 if self.data_set.metric == "l2" \
             else self.faiss.METRIC_INNER_PRODUCT
         self.index = self.faiss.index_factory(self.data_set.dim, text, metric)
-        if not self.lists:
+        if not self.ivf:
             self.index.hnsw.efConstruction = HNSWLIB_EF_CONSTRUCTION
         start = time.monotonic()
         self.index.train(self.changed(base[:: max(1, len(base) // 100000)]))
@@ -150,7 +164,7 @@ class Faiss:
         pass
 
     def turn(self, ef, k, first, count, floor=True):
-        if self.lists:
+        if self.ivf:
             self.index.nprobe = ef
         else:
             self.index.hnsw.efSearch = ef

@@ -167,8 +167,8 @@ def plan(system, ks, given, enough):
     that were asked for are all timed."""
     points = {}
     for k in ks:
-        least, more = system.efs(k)
-        efs = [ef for ef in given or (*more, *DEFAULT_EFS) if ef >= least]
+        efs = given or system.efs(DEFAULT_EFS)
+        efs = [ef for ef in efs if ef >= system.least_ef(k)]
         for ef in warm_up(system, k, efs, None if given else enough):
             points[k, ef] = system.accesses(ef) if k == 10 else {}
             system.check(k, ef)

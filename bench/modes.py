@@ -31,9 +31,9 @@ class Run:
         rows = rows or max(self.options.rows, default=None)
         for name in self.options.data_sets:
             data_set = datasets.load(name, self.options, rows)
-            say(f"\n== {name}: {data_set.rows} x {data_set.dim}, {data_set.metric}, "
+            say(f"\n== {data_set.name}: {data_set.rows} x {data_set.dim}, {data_set.metric}, "
                 f"{len(data_set.queries)} queries")
-            result = {"name": name, "rows": data_set.rows, "dim": data_set.dim,
+            result = {"name": data_set.name, "rows": data_set.rows, "dim": data_set.dim,
                       "metric": data_set.metric}
             self.results["data_sets"].append(result)
             yield data_set, result

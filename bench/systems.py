@@ -13,7 +13,7 @@ import time
 import numpy
 import psycopg
 
-from libraries import Faiss, Hnswlib
+from libraries import Faiss, Hnswlib, probes
 from server import QueryClient, compile_program, pg_config, write_vectors
 from terminal import say
 
@@ -79,9 +79,16 @@ class PostgresIndex:
         self.where = ""  # a condition of the query
         self.settings = {}  # of the connection that is timed
 
-    def efs(self, k):
-        """The least that can give k rows, and what is tried below the usual."""
-        return (1, (1, 2)) if self.kind == "ivfflat" else (1 if k == 10 else k, ())
+    def least_ef(self, k):
+        """That can give k rows; ten come with less from a scan that is a stream."""
+        return 1 if k == 10 or self.kind == "ivfflat" else k
+
+    def efs(self, usual):
+        """What may be worth trying. No more lists can be searched than there are."""
+        if self.kind != "ivfflat":
+            return usual
+        lists = int(re.search(r"lists = (\d+)", self.parameters()).group(1))
+        return probes(usual, lists)
 
     def available(self):
         self.program = compile_program(
