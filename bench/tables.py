@@ -335,11 +335,11 @@ def targets(data_set):
     yield from title(data_set)
     yield from head("what", "target", "measured", "unit", "met", "with")
     for each in data_set["targets"]:
-        value = each["measured"]
-        yield row(each["what"], each["target"],
-                  f"{value:.4f}" if value < 1 else f"{value:.2f}" if value < 100
-                  else f"{value:.0f}", each["unit"], "yes" if each["met"] else "**no**",
-                  each["note"])
+        value, unit = each["measured"], each["unit"]
+        # Recall has no unit.
+        form = ".4f" if not unit else ".2f" if value < 100 else ".0f"
+        yield row(each["what"], each["target"], format(value, form), unit,
+                  "yes" if each["met"] else "**no**", each["note"])
     for each in data_set.get("failures", []):
         yield row("failed", each["error"])
     yield ""
