@@ -27,7 +27,7 @@ typedef struct SampleState
 {
 	OmendbBuild *build;
 	uint32 dim;
-	float *rows; /* capacity x dim; NULL: only count */
+	float *rows;    /* capacity x dim; NULL: only count */
 	uint32 *sizes;  /* capacity payloads' of sparse values; else NULL */
 	double longest; /* norm of these */
 	uint32 count;
@@ -82,7 +82,8 @@ sample_row(Relation index, ItemPointer tid, Datum *values, bool *isnull, bool al
 	{
 		float *row = state->rows + (Size) state->count * state->dim;
 
-		memcpy(row, build->opclass->type->elements(value, build->buffer), state->dim * sizeof(float));
+		memcpy(row, build->opclass->type->elements(value, build->buffer),
+			   state->dim * sizeof(float));
 		state->from_block++;
 		state->count++;
 	}

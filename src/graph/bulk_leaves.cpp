@@ -288,8 +288,8 @@ Bulk::nearest_leaders(const uint32_t *points, size_t count, uint32_t fanout, uin
 			headers[i] = row_at(point_at(points[at + i] & ~kHome)->row);
 			rows[i] = leaf_of(headers[i]);
 		}
-		space_->kernels->tile_dots(rows, n, s_.tile.data, leaders, leaf_space_.dim, s_.products.data,
-								   stride);
+		space_->kernels->tile_dots(rows, n, s_.tile.data, leaders, leaf_space_.dim,
+								   s_.products.data, stride);
 		/* The first leaders, not those within one's points. */
 		for (size_t i = 0; i < n && home_ == kMaxLeaders; i++)
 			collect_coarse(points[at + i], s_.products.data + i * stride);

@@ -131,7 +131,8 @@ Bulk::choose_links(BulkPoint *point)
 	if (space_->storage != quant::Storage::Int8 && !selects_by_sketch())
 		measure(point, count);
 	uint32_t limit = links_chosen(shape_->max_links);
-	select_neighbours(select_space(), *shape_, s_.options.data, count, limit, links_reserved(limit));
+	select_neighbours(select_space(), *shape_, s_.options.data, count, limit,
+					  links_reserved(limit));
 	for (Pick pick : {Pick::Diverse, Pick::Fill, Pick::None})
 	{
 		for (size_t i = 0; i < count && at < candidates_; i++)

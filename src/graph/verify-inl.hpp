@@ -144,7 +144,8 @@ private:
 			return note("level out of range", address);
 		if (h->lock != 0)
 			return note("locked", address);
-		if (h->unused != 0 || (store_->shape().chunks == 0 && h->rest != 0) || (h->flags & ~kFlagUniform) != 0)
+		if (h->unused != 0 || (store_->shape().chunks == 0 && h->rest != 0) ||
+			(h->flags & ~kFlagUniform) != 0)
 			return note("reserved bytes in use", address);
 		if (h->tid_count > kInlineTids)
 			return note("too many TIDs", address);
@@ -194,8 +195,7 @@ private:
 		const uint8_t *other = store_->record(h->down);
 		if (header(other)->scale != h->scale || header(other)->self_dot != h->self_dot ||
 			memcmp(vector_of(shape, record), vector_of(shape, other),
-				   std::min(shape.value_room, quant::stored_bytes(shape.storage, shape.dim))) !=
-				0)
+				   std::min(shape.value_room, quant::stored_bytes(shape.storage, shape.dim))) != 0)
 			return note("another vector one level down", address);
 		return true;
 	}

@@ -289,7 +289,8 @@ pair_distance(const Space &space, const uint8_t *a, const uint8_t *b)
 uint32_t
 sketch_dim(Type type, Metric, uint32_t input_dim)
 {
-	uint32_t padded = (input_dim + OMENDB_DIM_QUANTUM - 1) / OMENDB_DIM_QUANTUM * OMENDB_DIM_QUANTUM;
+	uint32_t padded =
+		(input_dim + OMENDB_DIM_QUANTUM - 1) / OMENDB_DIM_QUANTUM * OMENDB_DIM_QUANTUM;
 
 	if (type == Type::Sparse)
 		return kSparseSketch;

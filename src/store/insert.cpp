@@ -159,14 +159,14 @@ read_entry(OmendbInsert *s)
 
 /* ---- the record of one level ---- */
 
-
 /* What a level's search met, for lists that have no codes. */
 void
 remember_values(OmendbInsert *s, const Array<Copy> &found)
 {
 	s->known.size = 0;
 	for (size_t i = 0; i < found.size; i++)
-		(void) s->known.push(graph::KnownValue{found[i].address, vector_of_copy(s, found[i].vector)});
+		(void) s->known.push(
+			graph::KnownValue{found[i].address, vector_of_copy(s, found[i].vector)});
 	std::sort(s->known.data, s->known.data + s->known.size,
 			  [](const graph::KnownValue &a, const graph::KnownValue &b)
 			  { return a.address < b.address; });
@@ -202,9 +202,10 @@ select(OmendbInsert *s, uint32_t level)
 		const Copy &copy = found[i];
 		if (copy.state != (uint8_t) State::Live)
 			continue;
-		s->options[n++] = graph::Option{copy.distance, copy.address,  vector_of_copy(s, copy.vector),
-										copy.scale,    copy.self_dot, graph::kNoLane,
-										false,         false,         graph::Pick::None};
+		s->options[n++] =
+			graph::Option{copy.distance, copy.address,  vector_of_copy(s, copy.vector),
+						  copy.scale,    copy.self_dot, graph::kNoLane,
+						  false,         false,         graph::Pick::None};
 		(void) s->neighbours.push(
 			Neighbour{copy.address, copy.distance, copy.vector, copy.generation, false, false});
 	}
@@ -264,8 +265,7 @@ link_neighbour(OmendbInsert *s, OmendbChange *change, Neighbour *neighbour, uint
 	if (!neighbour->back)
 		return;
 	graph::Newcomer newcomer = {s->address, s->own, &s->query, s->stored};
-	s->link.owner_stored =
-		s->shape.chunks > 0 ? vector_of_copy(s, neighbour->vector) : nullptr;
+	s->link.owner_stored = s->shape.chunks > 0 ? vector_of_copy(s, neighbour->vector) : nullptr;
 	memcpy(s->other, record, s->shape.slot_bytes);
 	if (graph::enter_by_codes(s->space, s->shape, s->other, newcomer, neighbour->distance, false,
 							  &s->link))

@@ -110,7 +110,8 @@ next_room(OmendbInsert *s, Room *room, Size bytes)
 				break;
 			case kMap:
 				block = ask_map(s, room, bytes);
-				if (block == InvalidBlockNumber || ++room->tries == (s->shape.chunks > 0 ? kMapTriesOfTwo : kMapTries))
+				if (block == InvalidBlockNumber ||
+					++room->tries == (s->shape.chunks > 0 ? kMapTriesOfTwo : kMapTries))
 					room->stage = kLast;
 				break;
 			case kLast:

@@ -200,8 +200,8 @@ pointers_problem(const OmendbMetaPage *meta)
 	uint32_t mean_blocks = (meta->input_dim + OMENDB_MEAN_PER_PAGE - 1) / OMENDB_MEAN_PER_PAGE;
 
 	/* Plain values have no mean. */
-	if (meta->sampled > 0 &&
-		(meta->code_bits == 0 || meta->parameter_blocks != mean_blocks || meta->parameters_block == OMENDB_META_BLOCK))
+	if (meta->sampled > 0 && (meta->code_bits == 0 || meta->parameter_blocks != mean_blocks ||
+							  meta->parameters_block == OMENDB_META_BLOCK))
 		return "position of the parameters is out of range";
 	if (meta->entry_level > OMENDB_MAX_LEVEL)
 		return "level of the entry point is out of range";

@@ -82,7 +82,8 @@ whole_value(MemoryIndex *index, Address address)
 	test::EnumerableStore s = index->enumerable();
 	const Shape &shape = index->shape();
 	const uint8_t *record = s.record(address);
-	std::vector<uint8_t> value(vector_of(shape, record), vector_of(shape, record) + shape.value_room);
+	std::vector<uint8_t> value(vector_of(shape, record),
+							   vector_of(shape, record) + shape.value_room);
 
 	for (Address at = header(record)->rest; at != 0;)
 	{

@@ -20,7 +20,8 @@ namespace omendb::test
 class BulkArea
 {
 public:
-	using Sink = std::function<void(uint32_t page, graph::BulkPage kind, const uint8_t *content, size_t)>;
+	using Sink =
+		std::function<void(uint32_t page, graph::BulkPage kind, const uint8_t *content, size_t)>;
 
 	BulkArea(const quant::Space &space, const graph::Shape &shape, uint32_t ef_construction,
 			 uint64_t expected_rows, uint32_t participants)
