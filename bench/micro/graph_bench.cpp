@@ -414,7 +414,7 @@ build_bulk(Index *index, const Matrix &base, const Options &o, std::vector<Worke
 	std::atomic<uint32_t> next{0};
 	auto start = Clock::now();
 	test::BulkArea bulk(index->space, index->shape, o.efc, base.n, o.threads);
-	auto sink = [&](uint32_t page, bool, const uint8_t *content, size_t bytes)
+	auto sink = [&](uint32_t page, graph::BulkPage, const uint8_t *content, size_t bytes)
 	{
 		{
 			std::lock_guard<std::mutex> guard(area->grow_lock);

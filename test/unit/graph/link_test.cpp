@@ -77,7 +77,7 @@ public:
 		std::vector<float> t = transformed(i);
 		quant::prepare_row_query(space, t.data(), query_memory_.data(), &query);
 		quant::load_vector(space, stored(i), metas_[i].scale, own_.data());
-		return enter_by_codes(space, shape, record(), Newcomer{i, own_.data(), &query},
+		return enter_by_codes(space, shape, record(), Newcomer{i, own_.data(), &query, stored(i)},
 							  distance(0, i), keep, &memory_);
 	}
 
