@@ -32,10 +32,10 @@
 #define OMENDB_METRIC_JACCARD       6
 
 /* Values of OmendbMetaPage.storage, as quant::Storage; auto only as an option. */
-#define OMENDB_STORAGE_AUTO 0
-#define OMENDB_STORAGE_INT8 1
-#define OMENDB_STORAGE_HALF 2
-#define OMENDB_STORAGE_FULL 3
+#define OMENDB_STORAGE_AUTO  0
+#define OMENDB_STORAGE_INT8  1
+#define OMENDB_STORAGE_HALF  2
+#define OMENDB_STORAGE_FULL  3
 #define OMENDB_STORAGE_VALUE 4 /* never an option: what the metric asks for */
 
 /* WITH (...) of an index; rd_options is NULL when none is given. */

@@ -24,10 +24,10 @@
 /* What rows of the table look like, from some of them. */
 typedef struct OmendbSample
 {
-	uint32 rows;   /* 0: too few, the mean is zero */
-	float *mean;   /* input_dim floats; NULL: plain values have none */
-	float radius;  /* inner product: the longest row of the sample, less the mean */
-	double tuples; /* rows the index will have, by the sampled blocks */
+	uint32 rows;      /* 0: too few, the mean is zero */
+	float *mean;      /* input_dim floats; NULL: plain values have none */
+	float radius;     /* inner product: the longest row of the sample, less the mean */
+	double tuples;    /* rows the index will have, by the sampled blocks */
 	Size usual_bytes; /* plain values that differ in length: what nine of ten keep to, or 0 */
 } OmendbSample;
 

@@ -34,8 +34,7 @@ get_cache(Relation index, IndexInfo *info)
 	cache->opclass = omendb_opclass(index);
 	cache->insert = omendb_insert_create(index);
 	if (!omendb_opclass_is_plain(cache->opclass))
-		cache->buffer =
-			(float *) palloc(sizeof(float) * omendb_insert_dimensions(cache->insert));
+		cache->buffer = (float *) palloc(sizeof(float) * omendb_insert_dimensions(cache->insert));
 	cache->row_context =
 		AllocSetContextCreate(CurrentMemoryContext, "omen_hnsw row", ALLOCSET_DEFAULT_SIZES);
 	info->ii_AmCache = cache;

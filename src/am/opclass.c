@@ -135,8 +135,8 @@ halfvec_refuse_dim(int expected, int given)
 }
 
 static const OmendbIndexedType halfvec_type = {
-	OMENDB_TYPE_HALF, OMENDB_VECTOR_MAX_DIM, typmod_is_dim, halfvec_dim,
-	halfvec_elements, halfvec_payload,       NULL,          NULL,
+	OMENDB_TYPE_HALF,  OMENDB_VECTOR_MAX_DIM, typmod_is_dim, halfvec_dim,
+	halfvec_elements,  halfvec_payload,       NULL,          NULL,
 	halfvec_refuse_dim};
 
 static int
@@ -161,9 +161,15 @@ bit_refuse_dim(int expected, int given)
 			errmsg("different bit lengths %u and %u", (uint32) expected, (uint32) given));
 }
 
-static const OmendbIndexedType bit_type = {
-	OMENDB_TYPE_BIT, OMENDB_BIT_MAX_INDEXED_DIM, typmod_is_dim, bit_dim, NULL,
-	bit_payload,     NULL,                       NULL,          bit_refuse_dim};
+static const OmendbIndexedType bit_type = {OMENDB_TYPE_BIT,
+										   OMENDB_BIT_MAX_INDEXED_DIM,
+										   typmod_is_dim,
+										   bit_dim,
+										   NULL,
+										   bit_payload,
+										   NULL,
+										   NULL,
+										   bit_refuse_dim};
 
 static int
 sparsevec_dim(Datum value)
@@ -209,14 +215,15 @@ static const OmendbIndexedType sparsevec_type = {
 
 /* ---- operator classes ---- */
 
+/* clang-format off */
 #define OPCLASS(function, metric, type) \
 	PG_FUNCTION_INFO_V1(function); \
 	Datum function(PG_FUNCTION_ARGS) \
 	{ \
 		static const OmendbOpclass opclass = {metric, &(type)}; \
-\
 		PG_RETURN_POINTER(&opclass); \
 	}
+/* clang-format on */
 
 OPCLASS(omendb_hnsw_vector_l2_support, OMENDB_METRIC_L2, vector_type)
 OPCLASS(omendb_hnsw_vector_ip_support, OMENDB_METRIC_INNER_PRODUCT, vector_type)

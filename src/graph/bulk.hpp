@@ -60,11 +60,11 @@ struct BulkRow
 	uint32_t residual; /* float bits, not negative: grows by compare and swap */
 	uint32_t hash;
 	Tid tid;
-	uint8_t used;    /* 0: a place nobody took */
-	uint8_t unequal; /* a row of this node has another hash */
-	uint32_t equal;  /* next row with the same stored bytes, kNoRow at the end */
-	uint32_t equals; /* in the node's first row: how many others */
-	uint32_t value;  /* where among kBulkValues its value is, or kNoRow: behind this */
+	uint8_t used;     /* 0: a place nobody took */
+	uint8_t unequal;  /* a row of this node has another hash */
+	uint32_t equal;   /* next row with the same stored bytes, kNoRow at the end */
+	uint32_t equals;  /* in the node's first row: how many others */
+	uint32_t value;   /* where among kBulkValues its value is, or kNoRow: behind this */
 	float leaf_scale; /* of the int8 copy */
 	float leaf_dot;
 	Address above; /* in the node's first row: its record on level 1 */
@@ -213,7 +213,7 @@ struct BulkShared
 	BulkRegionShape regions[kBulkRegions];
 	std::atomic<uint32_t> next_row;   /* places given out */
 	std::atomic<uint32_t> next_value; /* of kBulkValues */
-	std::atomic<uint64_t> rows;     /* places filled */
+	std::atomic<uint64_t> rows;       /* places filled */
 	std::atomic<uint32_t> nodes;
 	std::atomic<uint32_t> parts; /* TID parts given out */
 	std::atomic<uint32_t> next[kBulkSteps];

@@ -45,13 +45,15 @@ is_among(const BulkKey *keys, uint32_t count, uint32_t point)
 } // namespace
 
 /*
- * A merge of sparse vectors takes as long as ten products of their sketches: those
- * select. Distances of the search are true ones whatever the links.
+ * A merge of sparse vectors takes as long as ten products of their sketches. So only
+ * the distances to the owner are true ones, and between candidates the sketches say
+ * who occludes whom. (Sketches alone: recall .88 instead of .92 at four times the
+ * window, 20 000 rows of 100 elements.) L1 has no sketch on its scale.
  */
 bool
 Bulk::selects_by_sketch() const
 {
-	return space_->type == quant::Type::Sparse;
+	return space_->type == quant::Type::Sparse && space_->metric != quant::Metric::L1;
 }
 
 const quant::Space &
@@ -103,9 +105,10 @@ Bulk::measure(const BulkPoint *point, size_t count)
 	for (size_t i = 0; i < count; i++)
 	{
 		Option &option = s_.options[i];
-		quant::StoredMeta other = {option.scale, option.self_dot, 0};
+		const BulkRow *row = row_at(point_at(option.address)->row);
+		quant::StoredMeta other = {row->scale, row->self_dot, 0};
 		option.distance =
-			quant::stored_distance(*space_, stored_of(own), meta, option.vector, other);
+			quant::stored_distance(*space_, stored_of(own), meta, stored_of(row), other);
 	}
 	std::sort(s_.options.data, s_.options.data + count,
 			  [](const Option &a, const Option &b) {
@@ -128,7 +131,7 @@ Bulk::choose_links(BulkPoint *point)
 	set_options(all, count);
 	for (size_t i = 0; i < count; i++)
 		s_.options[i].far = !std::binary_search(keys, keys + point->count, all[i]);
-	if (space_->storage != quant::Storage::Int8 && !selects_by_sketch())
+	if (space_->storage != quant::Storage::Int8)
 		measure(point, count);
 	uint32_t limit = links_chosen(shape_->max_links);
 	select_neighbours(select_space(), *shape_, s_.options.data, count, limit,

@@ -29,8 +29,7 @@ Bulk::write_pages()
 				write_record(s_.page + slot * shape_->slot_bytes, ordered(rank));
 			}
 			hooks_->write_page(hooks_->context, shared_->first_page + page, BulkPage::Records,
-							   s_.page,
-							   shape_->slots * shape_->slot_bytes);
+							   s_.page, shape_->slots * shape_->slot_bytes);
 		}
 		hooks_->written(hooks_->context, shared_->first_page + first, end - first);
 	}

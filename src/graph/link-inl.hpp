@@ -223,18 +223,18 @@ struct LinkMemory
 	float to_newcomer[kMaxLinks];
 	float to_owner[kMaxLinks];
 	/* the owner's stored bytes, where they are more than its record has; else NULL */
-	const uint8_t *owner_stored;
-	const KnownValue *known; /* plain values: by address */
-	size_t known_count;
+	const uint8_t *owner_stored = nullptr;
+	const KnownValue *known = nullptr; /* plain values: by address */
+	size_t known_count = 0;
 };
 
 inline const uint8_t *
 find_known(const LinkMemory &m, Address address)
 {
 	const KnownValue *end = m.known + m.known_count;
-	const KnownValue *at = std::lower_bound(m.known, end, address,
-											[](const KnownValue &value, Address a)
-											{ return value.address < a; });
+	const KnownValue *at =
+		std::lower_bound(m.known, end, address,
+						 [](const KnownValue &value, Address a) { return value.address < a; });
 
 	return at != end && at->address == address ? at->stored : nullptr;
 }
@@ -248,8 +248,7 @@ measure_lanes(const quant::Space &space, const Shape &shape, const uint8_t *reco
 			  const Newcomer &newcomer, LinkMemory *m)
 {
 	constexpr float kInfinity = std::numeric_limits<float>::infinity();
-	const uint8_t *owner =
-		m->owner_stored != nullptr ? m->owner_stored : vector_of(shape, record);
+	const uint8_t *owner = m->owner_stored != nullptr ? m->owner_stored : vector_of(shape, record);
 
 	for (uint32_t lane = 0; lane < shape.max_links; lane++)
 	{
@@ -362,9 +361,9 @@ enter_by_codes(const quant::Space &space, const Shape &shape, uint8_t *record,
 	/* Left over from an earlier node of that slot, or told already. */
 	if (lane != kNoLane && get_bit(protected_mask(shape, record), lane))
 		return true;
-	quant::load_vector(
-		space, m->owner_stored != nullptr ? m->owner_stored : vector_of(shape, record),
-		header(record)->scale, m->owner);
+	quant::load_vector(space,
+					   m->owner_stored != nullptr ? m->owner_stored : vector_of(shape, record),
+					   header(record)->scale, m->owner);
 	if (quant::is_plain(space))
 		measure_lanes(space, shape, record, newcomer, m);
 	else

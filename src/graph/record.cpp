@@ -18,7 +18,6 @@ constexpr uint32_t kRecordAlign = 8;
 /* A chunk of sparse values: what is left of most rows that are longer than usual. */
 constexpr uint32_t kSparseChunk = (uint32_t) sizeof(ChunkHeader) + 8 * 32;
 
-
 uint32_t
 align_up(uint32_t n, uint32_t to)
 {
@@ -271,8 +270,8 @@ choose_shape(const ShapeRequest &request, Shape *shape)
 	Shape half = *shape;
 	half.storage = quant::Storage::Half;
 	half.value_room = align_up(quant::stored_bytes(half.storage, half.dim), kRecordAlign);
-	half.code_dim = request.code_dim ? request.code_dim
-									 : code_dim_for(half, request.page_bytes, shape->slots);
+	half.code_dim =
+		request.code_dim ? request.code_dim : code_dim_for(half, request.page_bytes, shape->slots);
 	if (half.code_dim >= least_half_code_dim(request.dim) &&
 		complete_shape(&half, request.page_bytes) && half.slots >= shape->slots)
 		*shape = half;

@@ -125,14 +125,14 @@ struct Query
 {
 	const float *vector; /* dim floats: t(q) */
 	OmendbScanTable table;
-	float norm;        /* |t(q)| rounded up */
-	double self_dot;   /* |t(q)|^2 */
-	double input_norm; /* |q| as given, in double */
-	double factor;     /* inner product: s; else 1 */
-	double mean_dot;   /* inner product: <q, mu> in double */
-	double mean_norm;  /* |mu| in double */
-	double excess;     /* what clamping took from t(q): widens every bound */
-	bool unbounded;    /* nothing can be proven: bounds are -inf, +inf */
+	float norm;           /* |t(q)| rounded up */
+	double self_dot;      /* |t(q)|^2 */
+	double input_norm;    /* |q| as given, in double */
+	double factor;        /* inner product: s; else 1 */
+	double mean_dot;      /* inner product: <q, mu> in double */
+	double mean_norm;     /* |mu| in double */
+	double excess;        /* what clamping took from t(q): widens every bound */
+	bool unbounded;       /* nothing can be proven: bounds are -inf, +inf */
 	const uint8_t *value; /* plain values: the query's own, else NULL */
 };
 

@@ -192,8 +192,11 @@ lift(const Space &space, const OmendbSparse &x)
 double
 sparse_pair(const Space &space, const OmendbSparse &a, const OmendbSparse &b)
 {
-	if (space.metric == Metric::Cosine || space.metric == Metric::L1)
+	if (space.metric == Metric::L1)
 		return sparse_value(space, a, b);
+	/* On the scale of the sketches: |a/|a| - b/|b||^2. */
+	if (space.metric == Metric::Cosine)
+		return 2 * sparse_value(space, a, b);
 	double distance = (double) space.kernels->l2_sparse(&a, &b);
 	if (space.metric == Metric::L2)
 		return distance;

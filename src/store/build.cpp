@@ -195,9 +195,9 @@ omendb_builder_create(const OmendbMetaPage *meta, const float *mean, OmendbBuild
 						 hook_map, hook_begin_pages, hook_write_page, hook_written};
 	builder->memory = store::memory_in(CurrentMemoryContext);
 	builder->transformed = (float *) palloc(
-		sizeof(float) * (plain ? quant::sketch_dim(builder->space.type, builder->space.metric,
-												   meta->input_dim)
-							   : meta->dim));
+		sizeof(float) *
+		(plain ? quant::sketch_dim(builder->space.type, builder->space.metric, meta->input_dim)
+			   : meta->dim));
 	/* Memory is palloc'd: it raises an error instead of failing, here and below. */
 	(void) builder->bulk.init(&builder->space, &builder->shape, &control->shared, &builder->hooks,
 							  &builder->memory, meta->ef_construction, builder->first_block);

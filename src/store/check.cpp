@@ -128,8 +128,10 @@ copy_rest(OmendbCheck *check, Address owner, const RecordHeader *h)
 		Buffer buffer = ReadBuffer(check->index, address_block(next));
 		LockBuffer(buffer, BUFFER_LOCK_SHARE);
 		uint8_t *page = (uint8_t *) BufferGetPage(buffer);
-		const graph::ChunkHeader *chunk = (const graph::ChunkHeader *) (const void *) (
-			contents_of(page) + address_slot(next) * check->shape.chunk_bytes);
+		const graph::ChunkHeader *chunk =
+			(const graph::ChunkHeader *) (const void *) (contents_of(page) +
+														 address_slot(next) *
+															 check->shape.chunk_bytes);
 		bool ours = omendb_page_problem((Page) page, OMENDB_PAGE_VALUES) == nullptr &&
 					address_slot(next) < special_of(page)->slots && chunk->owner == owner &&
 					chunk->generation == h->generation && chunk->length > 0 &&
@@ -326,9 +328,10 @@ check_values_page(OmendbCheck *check, uint8_t *page)
 	uint32_t slots = special_of(page)->slots;
 
 	for (uint32_t i = 0; i < slots && (i + 1) * check->shape.chunk_bytes <= OMENDB_PAGE_USABLE; i++)
-		check->owned_chunks += ((const graph::ChunkHeader *) (const void *) (
-									contents_of(page) + i * check->shape.chunk_bytes))
-								   ->owner != kNoAddress;
+		check->owned_chunks +=
+			((const graph::ChunkHeader *) (const void *) (contents_of(page) +
+														  i * check->shape.chunk_bytes))
+				->owner != kNoAddress;
 }
 
 void

@@ -49,8 +49,7 @@ public:
 		const RecordHeader *h = graph::header(record);
 
 		/* value() is of the record being read: one that has no chunks may be any other. */
-		const uint8_t *vector =
-			shape().chunks > 0 ? value() : graph::vector_of(shape(), record);
+		const uint8_t *vector = shape().chunks > 0 ? value() : graph::vector_of(shape(), record);
 		if (space().storage == quant::Storage::Int8 || quant::is_plain(space()))
 			return quant::stored_distance(space(), stored_, meta_, vector, graph::vector_meta(h));
 		return quant::query_distance(space(), query, vector, h->scale);
@@ -156,8 +155,8 @@ struct OmendbInsert
 	uint8_t *owner;              /* the same: the value of who gets a link */
 	uint16_t owner_generation;
 
-	omendb::store::Room room;      /* for records */
-	omendb::store::Room part_room; /* for parts */
+	omendb::store::Room room;       /* for records */
+	omendb::store::Room part_room;  /* for parts */
 	omendb::store::Room chunk_room; /* for chunks */
 	omendb::graph::Address parent; /* whose list protects it */
 	OmendbChange *changes;         /* OMENDB_MAX_CHANGES of them */

@@ -122,8 +122,7 @@ take_chunk(OmendbInsert *s, const ChunkHeader &head, const uint8_t *bytes, Addre
 bool
 has_rest(const OmendbInsert *s)
 {
-	return s->shape.chunks > 0 &&
-		   quant::stored_size(s->space, s->stored) > s->shape.value_room;
+	return s->shape.chunks > 0 && quant::stored_size(s->space, s->stored) > s->shape.value_room;
 }
 
 void

@@ -428,8 +428,8 @@ private:
 
 	Relation index_;
 	RecentBuffers *recent_;
-	uint8_t *rest_;         /* of stored_bytes, where values may have chunks */
-	const uint8_t *value_;  /* of the record being read */
+	uint8_t *rest_;        /* of stored_bytes, where values may have chunks */
+	const uint8_t *value_; /* of the record being read */
 	const quant::Space *space_;
 	const graph::Shape *shape_;
 	Pinned current_;

@@ -798,8 +798,8 @@ private:
 		space_.radius = 0;
 		space_.input_dim = base_->dim;
 		space_.dim = quant::padded_dim(options_.metric, base_->dim);
-		graph::ShapeRequest request = {space_.dim,         options_.m,         false,
-									   options_.storage,   OMENDB_PAGE_USABLE, options_.code_dim,
+		graph::ShapeRequest request = {space_.dim,         options_.m,          false,
+									   options_.storage,   OMENDB_PAGE_USABLE,  options_.code_dim,
 									   options_.code_bits, options_.usual_bytes};
 		bool plain = quant::keeps_values(options_.type, options_.metric);
 		if (plain)
