@@ -72,7 +72,7 @@ request_for(uint32_t input_dim, uint32_t m, int storage)
 {
 	uint32_t dim = quant::padded_dim(quant::Metric::L2, input_dim);
 
-	return ShapeRequest{dim, m, storage == 0, (Storage) storage, OMENDB_PAGE_USABLE, 0, 0};
+	return ShapeRequest{dim, m, storage == 0, (Storage) storage, OMENDB_PAGE_USABLE, 0, 0, 0};
 }
 
 TEST(Shape, IsSoundForEveryDimensionAndM)

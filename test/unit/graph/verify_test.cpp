@@ -74,7 +74,7 @@ TEST_F(VerifyTest, Headers)
 	expect_seen("state out of range", r, [](uint8_t *p) { header(p)->state = 4; });
 	expect_seen("level out of range", r, [](uint8_t *p) { header(p)->level = 8; });
 	expect_seen("locked", r, [](uint8_t *p) { header(p)->lock = 1; });
-	expect_seen("reserved bytes in use", r, [](uint8_t *p) { header(p)->reserved = 1; });
+	expect_seen("reserved bytes in use", r, [](uint8_t *p) { header(p)->rest = 1; });
 	expect_seen("reserved bytes in use", r, [](uint8_t *p) { header(p)->flags = 2; });
 	expect_seen("too many TIDs", r, [](uint8_t *p) { header(p)->tid_count = 3; });
 	expect_seen("overflow before the record is full", r,
