@@ -26,7 +26,7 @@ expect_sound(const Shape &s, uint32_t page_bytes)
 	uint32_t masks = 2 * 4 * s.blocks;
 	Section sections[] = {{0, (uint32_t) sizeof(RecordHeader)},
 						  {s.masks_at, masks},
-						  {s.vector_at, quant::stored_bytes(s.storage, s.dim)},
+						  {s.vector_at, s.value_room},
 						  {s.neighbours_at, s.blocks * OMENDB_LANES * 4},
 						  {s.blocks_at, s.blocks * s.block_bytes}};
 	uint32_t end = 0;
@@ -167,9 +167,16 @@ TEST(Shape, RefusesWhatNeverFits)
 	Shape shape = {};
 
 	EXPECT_TRUE(choose_shape(request_for(7000, 16, 1), &shape));
-	EXPECT_FALSE(choose_shape(request_for(9000, 16, 1), &shape));
-	EXPECT_FALSE(choose_shape(request_for(16000, 2, 0), &shape));
-	EXPECT_FALSE(choose_shape(request_for(2000, 16, 3), &shape));
+	EXPECT_EQ(shape.chunks, 0u);
+	/* What does not fit continues in chunks. */
+	for (ShapeRequest request :
+		 {request_for(9000, 16, 1), request_for(16000, 2, 0), request_for(2000, 16, 3)})
+	{
+		ASSERT_TRUE(choose_shape(request, &shape));
+		EXPECT_GT(shape.chunks, 0u);
+		EXPECT_LT(shape.value_room, quant::stored_bytes(shape.storage, shape.dim));
+		EXPECT_LE(shape.chunks * shape.chunk_bytes, OMENDB_PAGE_USABLE);
+	}
 }
 
 TEST(Shape, TakesRequestedCodes)

@@ -161,6 +161,9 @@ sql_value(const OmendbKernels *kernels, Metric metric, const Vector &a, const Ve
 		case Metric::InnerProduct:
 			return -(double) kernels->dot_f32(a.data(), b.data(), a.size());
 		case Metric::Cosine:
+		case Metric::L1:
+		case Metric::Hamming:
+		case Metric::Jaccard:
 			break;
 	}
 
@@ -203,6 +206,9 @@ naive_value(Metric metric, const Vector &a, const Vector &b)
 		case Metric::InnerProduct:
 			return -(double) dot(a, b);
 		case Metric::Cosine:
+		case Metric::L1:
+		case Metric::Hamming:
+		case Metric::Jaccard:
 			break;
 	}
 	return sql_cosine(dot(a, b), dot(a, a), dot(b, b));
