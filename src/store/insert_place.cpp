@@ -129,26 +129,30 @@ room_used(OmendbInsert *s, const Place &place)
 			  free_slot(s, place.block, BufferGetPage(place.buffer), &left) != kNoSlot);
 }
 
-/* A page and another one, which may be the same, locked in block order. */
-void
-lock_both(Buffer a, BlockNumber a_block, Buffer b, BlockNumber b_block)
+/*
+ * The page of a new record and its parent's, which may be the same, locked in block
+ * order. False: that page has no room, and nothing is locked. It may be one of parts or
+ * values then, and whoever waits for such a page holds a record's: it must not be held
+ * while the parent's is waited for.
+ */
+bool
+lock_both(OmendbInsert *s, Place *place, Buffer parent, BlockNumber parent_block)
 {
-	if (a_block <= b_block)
-		LockBuffer(a, BUFFER_LOCK_EXCLUSIVE);
-	if (a_block != b_block)
-		LockBuffer(b, BUFFER_LOCK_EXCLUSIVE);
-	if (a_block > b_block)
-		LockBuffer(a, BUFFER_LOCK_EXCLUSIVE);
-}
+	bool first = place->block <= parent_block;
 
-void
-release_both(Buffer a, BlockNumber a_block, Buffer b, BlockNumber b_block)
-{
-	if (a_block != b_block)
-		LockBuffer(b, BUFFER_LOCK_UNLOCK);
-	LockBuffer(a, BUFFER_LOCK_UNLOCK);
-	ReleaseBuffer(b);
-	ReleaseBuffer(a);
+	if (!first)
+		LockBuffer(parent, BUFFER_LOCK_EXCLUSIVE);
+	LockBuffer(place->buffer, BUFFER_LOCK_EXCLUSIVE);
+	if (!find_slot(s, place))
+	{
+		LockBuffer(place->buffer, BUFFER_LOCK_UNLOCK);
+		if (!first)
+			LockBuffer(parent, BUFFER_LOCK_UNLOCK);
+		return false;
+	}
+	if (first && place->block != parent_block)
+		LockBuffer(parent, BUFFER_LOCK_EXCLUSIVE);
+	return true;
 }
 
 /* A node that may become the parent. */
@@ -190,8 +194,7 @@ try_parent(OmendbInsert *s, const Parent &parent)
 	Buffer buffer = s->store.pin_page(block);
 	Attempt attempt = Attempt::NoRoom;
 
-	lock_both(place.buffer, place.block, buffer, block);
-	if (find_slot(s, &place))
+	if (lock_both(s, &place, buffer, block))
 	{
 		OmendbChange *own = &s->changes[0];
 		OmendbChange *its = place.block == block ? own : &s->changes[1];
@@ -214,8 +217,12 @@ try_parent(OmendbInsert *s, const Parent &parent)
 			s->parent = parent.address;
 			attempt = Attempt::Done;
 		}
+		if (place.block != block)
+			LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
+		LockBuffer(place.buffer, BUFFER_LOCK_UNLOCK);
 	}
-	release_both(place.buffer, place.block, buffer, block);
+	ReleaseBuffer(buffer);
+	ReleaseBuffer(place.buffer);
 	return attempt;
 }
 
