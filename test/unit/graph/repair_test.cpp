@@ -129,7 +129,7 @@ public:
 		size_t left;
 
 		rehanger.init(this, memory_.get());
-		lists->init(this, &index_->space(), &shape(),
+		lists->init(this, &index_->space(), &shape(), &shape(),
 					RepairMemory{own_.data(), other_.data(), query_.data()});
 		kill_above();
 		do
