@@ -12,25 +12,6 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(usleep);
 
-# Kill the postmaster, wait for the last of its children.
-sub kill_server
-{
-	my ($node) = @_;
-	my $pid = $node->{_pid};
-	$node->kill9;
-	for (1 .. 600)
-	{
-		# A zombie nobody collects is dead all the same.
-		my @left = grep { /\Q${\$node->name}\E: / && !/^Z/ } split /\n/, `ps -e -o stat=,args=`;
-		my $state = `ps -o stat= -p $pid`;
-		last if !@left && $state !~ /^[^Z]/;
-		usleep(100_000);
-	}
-	# A lock file names the process, which to the server may look alive.
-	unlink $node->data_dir . '/postmaster.pid', glob($node->host . '/.s.PGSQL.' . $node->port . '*');
-	return;
-}
-
 for my $wal_level ('replica', 'minimal')
 {
 	my $node = new_node("crash_$wal_level",

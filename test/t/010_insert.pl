@@ -117,23 +117,6 @@ for my $index ('t_v', 't_v0', 't_v2')
 
 # ---- killed in the middle: rows that were reported committed are there ----
 
-# Kill the postmaster, wait for the last of its children.
-sub kill_server
-{
-	my ($node) = @_;
-	my $pid = $node->{_pid};
-	$node->kill9;
-	for (1 .. 600)
-	{
-		my @left = grep { /\Q${\$node->name}\E: / && !/^Z/ } split /\n/, `ps -e -o stat=,args=`;
-		my $state = `ps -o stat= -p $pid`;
-		last if !@left && $state !~ /^[^Z]/;
-		usleep(100_000);
-	}
-	unlink $node->data_dir . '/postmaster.pid', glob($node->host . '/.s.PGSQL.' . $node->port . '*');
-	return;
-}
-
 $standby->stop;
 $primary->safe_psql('postgres', 'DROP INDEX t_v0, t_v2; TRUNCATE u');
 for my $round (1 .. 3)

@@ -26,24 +26,6 @@ sub stat_of
 	return $node->safe_psql('postgres', "SELECT value FROM omen_hnsw_stats('$index') WHERE name = '$name'");
 }
 
-sub kill_server
-{
-	my ($node) = @_;
-	my $pid = $node->{_pid};
-	$node->kill9;
-	for (1 .. 600)
-	{
-		# A zombie nobody collects is dead all the same.
-		my @left = grep { /\Q${\$node->name}\E: / && !/^Z/ } split /\n/, `ps -e -o stat=,args=`;
-		my $state = `ps -o stat= -p $pid`;
-		last if !@left && $state !~ /^[^Z]/;
-		usleep(100_000);
-	}
-	# A lock file names the process, which to the server may look alive.
-	unlink $node->data_dir . '/postmaster.pid', glob($node->host . '/.s.PGSQL.' . $node->port . '*');
-	return;
-}
-
 # No error; lists of 4 links on a level of few nodes may miss some, which is a warning.
 sub no_error
 {

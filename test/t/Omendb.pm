@@ -13,7 +13,7 @@ use Time::HiRes qw(usleep);
 
 our @EXPORT =
   qw(new_node start_psql finish_psql check_index same_answers segments wait_for_no_workers
-  server_is_quiet long_tests);
+  server_is_quiet kill_server long_tests);
 
 # Tests too slow for every run.
 sub long_tests
@@ -124,6 +124,26 @@ sub wait_for_no_workers
 	my ($node) = @_;
 	return $node->poll_query_until('postgres',
 		"SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type = 'parallel worker'");
+}
+
+# Kill the postmaster, wait for the last of its children: those are known by the
+# node's name, which has to be its cluster_name.
+sub kill_server
+{
+	my ($node) = @_;
+	my $pid = $node->{_pid};
+	$node->kill9;
+	for (1 .. 600)
+	{
+		# A zombie nobody collects is dead all the same.
+		my @left = grep { /\Q${\$node->name}\E: / && !/^Z/ } split /\n/, `ps -e -o stat=,args=`;
+		my $state = `ps -o stat= -p $pid`;
+		last if !@left && $state !~ /^[^Z]/;
+		usleep(100_000);
+	}
+	# A lock file names the process, which to the server may look alive.
+	unlink $node->data_dir . '/postmaster.pid', glob($node->host . '/.s.PGSQL.' . $node->port . '*');
+	return;
 }
 
 # Nothing in the log that no client may cause.
