@@ -52,7 +52,7 @@
  * one that stays in it. Measured hops at ef_search 10, 40, 100, 400 are 54 to
  * 88, 91 to 149, 158 to 213, 498 to 687, over 32 to 1536 dimensions.
  */
-#define WINDOW_MORE 24.0
+#define WINDOW_MORE        24.0
 #define HOPS_A_WINDOW_NODE 1.5
 
 /* Nodes visited on the way down a level (graph/search-inl.hpp, kDescentWidth). */
@@ -70,6 +70,7 @@ typedef struct IndexProfile
 	double nodes;
 	double levels; /* above the lowest */
 	double slot_bytes;
+	double reads; /* records a hop looks at */
 } IndexProfile;
 
 /* From the meta page where there is one; a hypothetical index gets a typical shape. */
@@ -89,6 +90,8 @@ profile_index(const IndexOptInfo *info, IndexProfile *profile)
 		index_close(index, NoLock);
 	}
 	profile->slot_bytes = known ? meta.slot_bytes : 1024.0;
+	/* Without codes every neighbour not met before is read; some half of them were. */
+	profile->reads = known && meta.code_bits == 0 ? 1.0 + meta.max_links / 2.0 : 1.0;
 	profile->levels = known ? meta.entry_level : floor(log(profile->nodes) / log(32.0));
 }
 
@@ -113,7 +116,7 @@ hop_cost(PlannerInfo *root, const IndexOptInfo *info, const IndexProfile *profil
 	double random_page;
 
 	get_tablespace_page_costs(info->reltablespace, &random_page, NULL);
-	return operations * cpu_operator_cost + miss_share(root, info) * random_page;
+	return profile->reads * (operations * cpu_operator_cost + miss_share(root, info) * random_page);
 }
 
 /* The share of the table's rows that the index returns when asked for all. */
