@@ -186,9 +186,8 @@ create_file(OmendbArea *area, uint32 region, uint32 segment, Size bytes)
 		file = omendb_create_shared_file(&area->shared->files, name);
 	take_file_space(file, bytes);
 	address = map_file(area, file, bytes);
-	/* A private file goes away when it is closed, at the end of the transaction. */
-	if (!area->alone)
-		FileClose(file);
+	/* The mapping stays; a private file is unlinked, and gone with it. */
+	FileClose(file);
 	return address;
 }
 

@@ -139,8 +139,11 @@ raise_residual(uint32_t *residual, uint32_t bits)
 size_t
 bulk_bytes_per_row(const quant::Space &space, const Shape &shape, uint32_t ef_construction)
 {
+	uint32_t above = wide_shape(shape).slot_bytes / (OMENDB_LEVEL_FANOUT - 1) + 1;
+
 	/* The hash table has two to four places a row; a row is in some eight members. */
-	return row_bytes(space, shape) + point_bytes(shape, ef_construction) + 3 * 4 + 8 * 4 + 4;
+	return row_bytes(space, shape) + point_bytes(shape, ef_construction) + above + 3 * 4 + 8 * 4 +
+		   4;
 }
 
 void

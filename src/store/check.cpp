@@ -363,6 +363,7 @@ check_graph_page(OmendbCheck *check, BlockNumber block, uint8_t *page)
 			continue;
 		}
 		check->nodes[h->level]++;
+		check->dead[h->level] += h->state == (uint8_t) State::Dead;
 		check->live_nodes += h->level == 0 && h->state == (uint8_t) State::Live;
 		if (h->level == 0)
 			check_tids(check, address, h);

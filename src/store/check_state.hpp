@@ -90,6 +90,7 @@ struct OmendbCheck
 	uint64_t tid_capacity;
 
 	uint64_t nodes[OMENDB_MAX_LEVEL + 1]; /* records by level */
+	uint64_t dead[OMENDB_MAX_LEVEL + 1];  /* of them */
 	uint64_t live_nodes;                  /* of level 0 */
 	uint64_t chained_parts;
 	uint64_t owned_parts;

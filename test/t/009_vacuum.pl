@@ -143,7 +143,7 @@ for my $deletion (@deletions)
 		finds_all($standby, $table, 'the standby');
 	}
 }
-cmp_ok($interrupted, '>=', @deletions, "$interrupted of $tries were interrupted");
+cmp_ok($interrupted, '>', 0, "$interrupted of $tries were interrupted");
 for my $index ('t_v', 'u_v')
 {
 	is(stat_of($primary, $index, 'nodes_level_0'), 0, "$index is empty");
