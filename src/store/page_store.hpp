@@ -116,7 +116,8 @@ public:
 	/*
 	 * Pin and share-lock a's page. NULL when a leads nowhere: past the end, to
 	 * a page of another kind or never written, to a slot that is not there; when the
-	 * rest of its value is another's by now. ERROR when the page itself is damaged.
+	 * rest of its value is another's by now or not there yet. ERROR when the page itself is
+	 * damaged.
 	 */
 	const uint8_t *
 	begin_read(graph::Address a, graph::Address next)
@@ -369,9 +370,12 @@ private:
 			return true;
 		if (h->rest == 0)
 		{
-			if (quant::stored_size(*space_, value_) > shape_->value_room)
+			if (quant::stored_size(*space_, value_) <= shape_->value_room)
+				return true;
+			/* It is linking still, or was when its insertion failed: the rest is set last. */
+			if (h->state == (uint8_t) graph::State::Live)
 				omendb_page_damaged(index_, current_.block, "value is longer than its record");
-			return true;
+			return false;
 		}
 		memcpy(rest_, value_, shape_->value_room);
 		value_ = rest_;
