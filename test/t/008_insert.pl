@@ -1,4 +1,4 @@
-# 010_insert.pl - rows inserted by several sessions at once, on a standby that finds
+# 008_insert.pl - rows inserted by several sessions at once, on a standby that finds
 # every replayed page identical, and after what kills the server meanwhile.
 use strict;
 use warnings;

@@ -1,4 +1,4 @@
-# 011_vacuum.pl - VACUUM interrupted at any moment, by a cancel, a killed backend or a
+# 009_vacuum.pl - VACUUM interrupted at any moment, by a cancel, a killed backend or a
 # killed server, leaves an index that answers, passes the check, and that the next
 # VACUUM completes; a standby follows, page by page.
 use strict;

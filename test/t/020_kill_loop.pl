@@ -111,7 +111,8 @@ sub finish_client
 {
 	my ($client) = @_;
 	$client->{h}->finish;
-	return grep { /ERROR|FATAL|PANIC/ && !/terminating connection|connection to server|the database system is|postmaster exited/ }
+	return
+	  grep { /ERROR|FATAL|PANIC/ && !/terminating connection|connection to server|the database system is|postmaster exited/ }
 	  split /\n/, $client->{err};
 }
 
@@ -180,7 +181,8 @@ for my $round (1 .. $rounds)
 		map {
 			my $query = vector_of(any($last_id) * 10, 0);
 			my $op = $_ % 2 ? '<->' : '<=>';
-			"\\echo search\nSELECT id, v $op '$query' FROM t ORDER BY v $op '$query' LIMIT " . ($_ % 9 ? 10 : 200) . ";\n"
+			"\\echo search\nSELECT id, v $op '$query' FROM t ORDER BY v $op '$query' LIMIT "
+			  . ($_ % 9 ? 10 : 200) . ";\n"
 		} 1 .. 1500);
 	usleep(1e6 * $after);
 	if ($way eq 'postmaster')
