@@ -111,8 +111,8 @@ sub finish_client
 {
 	my ($client) = @_;
 	$client->{h}->finish;
-	return
-	  grep { /ERROR|FATAL|PANIC/ && !/terminating connection|connection to server|the database system is|postmaster exited/ }
+	my $expected = qr/terminating connection|connection to server|the database system is|postmaster exited/;
+	return grep { /ERROR|FATAL|PANIC/ && !/$expected/ }
 	  split /\n/, $client->{err};
 }
 

@@ -45,7 +45,8 @@ $primary->safe_psql('postgres', 'SELECT add(600, 600)');
 $primary->stop;
 
 # Where the generic records begin.
-my ($dump, $error) = run_command([ 'pg_waldump', '-p', $primary->data_dir . '/pg_wal', '-r', 'Generic', '-s', $from, '-e', $to ]);
+my ($dump, $error) = run_command(
+	[ 'pg_waldump', '-p', $primary->data_dir . '/pg_wal', '-r', 'Generic', '-s', $from, '-e', $to ]);
 my @records = $dump =~ /lsn: ([0-9A-F]+\/[0-9A-F]+),/g;
 cmp_ok(scalar @records, '>', 500, scalar(@records) . ' generic records');
 my $seed = $ENV{OMENDB_TEST_SEED} || (Time::HiRes::time() * 1000) % 1_000_000_000;
@@ -73,7 +74,8 @@ for my $order ("v <-> vec(3, 8)", "s <-> sparse(3, 60)")
 	for my $way ('enable_seqscan', 'enable_indexscan')
 	{
 		$script .= "SET enable_seqscan = on; SET enable_indexscan = on; SET $way = off;
-			SELECT coalesce(string_agg(d::text, ' ' ORDER BY n), '') || ':' || coalesce(string_agg(id::text, ' ' ORDER BY id), '')
+			SELECT coalesce(string_agg(d::text, ' ' ORDER BY n), '') || ':'
+				|| coalesce(string_agg(id::text, ' ' ORDER BY id), '')
 			FROM (SELECT id, d, row_number() OVER () AS n FROM
 				(SELECT id, $order AS d FROM t WHERE $order IS NOT NULL ORDER BY $order) s) s;";
 	}
@@ -117,7 +119,8 @@ $middle->safe_psql('postgres', 'VACUUM (INDEX_CLEANUP on) t; SELECT add(700, 800
 $middle->safe_psql('postgres', 'VACUUM (INDEX_CLEANUP on) t');
 # Lists of 4 links on a level of few nodes may miss some, which is a warning.
 is($middle->safe_psql('postgres', "SELECT c, f.* FROM (VALUES ('t_v'), ('t_s')) i (c), omen_hnsw_check(c, true) f
-	WHERE severity = 'ERROR' OR invariant <> 'R1'"), '', 'recovered half way, then used: the indexes pass omen_hnsw_check');
+	WHERE severity = 'ERROR' OR invariant <> 'R1'"),
+	'', 'recovered half way, then used: the indexes pass omen_hnsw_check');
 server_is_quiet($_, $_->name) for ($node, $middle);
 $middle->stop;
 done_testing();
