@@ -19,7 +19,11 @@ my $node = new_node('damaged', initdb => [], conf => "restart_after_crash = off\
 # Short lists; lists of 32 and TIDs in parts; values in chunks; plain values.
 my %source = (
 	a => { op => '<->', class => 'vector_l2_ops) WITH (m = 4', x => "vec(i % 50, 8)::vector(8)" },
-	b => { op => '<=>', class => 'vector_cosine_ops', x => 'vec(CASE WHEN i % 2 = 0 THEN 7 ELSE i END, 40)::vector(40)' },
+	b => {
+		op => '<=>',
+		class => 'vector_cosine_ops',
+		x => 'vec(CASE WHEN i % 2 = 0 THEN 7 ELSE i END, 40)::vector(40)'
+	},
 	c => { op => '<->', class => 'sparsevec_l2_ops) WITH (m = 8',
 		x => "(SELECT ('{' || string_agg(k || ':' || 1 + (k * i) % 13, ',' ORDER BY k) || '}/400')::sparsevec(400)
 			FROM generate_series(1, 20 + (i * 37) % 300) k)" },
@@ -27,7 +31,8 @@ my %source = (
 my %query;
 for my $name (sort keys %source)
 {
-	$node->safe_psql('postgres', "CREATE TABLE $name AS SELECT i AS id, $source{$name}{x} AS v FROM generate_series(1, 300) i");
+	$node->safe_psql('postgres',
+		"CREATE TABLE $name AS SELECT i AS id, $source{$name}{x} AS v FROM generate_series(1, 300) i");
 	$query{$name} = $node->safe_psql('postgres', "SELECT v FROM $name WHERE id = 77");
 }
 
@@ -35,7 +40,12 @@ my $seed = $ENV{OMENDB_TEST_SEED} || (time() * 1000) % 1_000_000_000;
 note("OMENDB_TEST_SEED=$seed");
 srand($seed);
 sub any { my ($n) = @_; return int(rand($n)); }
-sub word { my ($blocks) = @_; return pack('L', (0, 1, 0xffffffff, any(64 * ($blocks + 1)), any($blocks) * 64 + any(8), any(1 << 31) * 2)[ any(6) ]); }
+sub word
+{
+	my ($blocks) = @_;
+	my @words = (0, 1, 0xffffffff, any(64 * ($blocks + 1)), any($blocks) * 64 + any(8), any(1 << 31) * 2);
+	return pack('L', $words[ any(6) ]);
+}
 
 # Change one page of an index: its kind is in the special space. The page itself as a string.
 sub mutate
@@ -55,7 +65,8 @@ sub mutate
 	elsif ($kind == 3 && $slots > 0)
 	{
 		# A part: owner, next, generation and count, a TID.
-		substr($page, 24 + 136 * any($dice < 50 ? 12 : 60) + (0, 4, 8, 8, 12 + 2 * any(57))[ any(5) ], 4) = word($blocks);
+		my $field = (0, 4, 8, 8, 12 + 2 * any(57))[ any(5) ];
+		substr($page, 24 + 136 * any($dice < 50 ? 12 : 60) + $field, 4) = word($blocks);
 	}
 	elsif ($kind == 2 && $slots > 0)
 	{
