@@ -22,7 +22,8 @@ cluster_name = 'kill_loop'
 restart_after_crash = on
 checkpoint_timeout = 30s
 CONF
-# Short lists in a second index; in a third, values in several pieces; rows of fillfactor 70, so that some updates are HOT.
+# Short lists in a second index; in a third, values in several pieces; fillfactor 70,
+# so that some updates are HOT.
 $node->safe_psql('postgres', <<"SQL");
 CREATE FUNCTION sparse(v vector, n int) RETURNS sparsevec LANGUAGE sql IMMUTABLE AS \$\$
 	SELECT ('{' || string_agg(i * 16 + k || ':' || x * (i + 1), ',' ORDER BY i * 16 + k) || '}/200')::sparsevec
