@@ -146,6 +146,14 @@ sub table_state
 	return \%state;
 }
 
+# What the check finds in the indexes, of what is asked for.
+sub findings
+{
+	my ($which) = @_;
+	return $node->safe_psql('postgres', "SELECT c, f.* FROM (VALUES ('t_v'), ('t_c'), ('t_s')) i (c),
+		omen_hnsw_check(c, true) f WHERE $which");
+}
+
 # All rows through both indexes: ids, versions and distances to them.
 sub index_differs
 {
@@ -249,14 +257,13 @@ for my $round (1 .. $rounds)
 	push @lost, map { "row $_ should not be" } sort keys %$there;
 	is(join("\n", @lost), '', "$label: rows are as reported");
 	is(index_differs(), '', "$label: the indexes have them all, and no others");
-	is($node->safe_psql('postgres', "SELECT c, f.* FROM (VALUES ('t_v'), ('t_c'), ('t_s')) i (c), omen_hnsw_check(c, true) f
-		WHERE severity = 'ERROR' OR detail !~ 'stale links|above the entry point|chunks are part of no value'"),
+	is(findings("severity = 'ERROR' OR detail !~ 'stale links|above the entry point|chunks are part of no value'"),
 		'', "$label: the indexes pass omen_hnsw_check");
 	# What was left must not be in the way of the next VACUUM.
 	next if $round % 5 && $round < $rounds;
 	$node->safe_psql('postgres', 'VACUUM (INDEX_CLEANUP on) t');
-	is($node->safe_psql('postgres', "SELECT c, f.* FROM (VALUES ('t_v'), ('t_c'), ('t_s')) i (c), omen_hnsw_check(c, true) f
-		WHERE detail !~ 'above the entry point|chunks are part of no value'"), '', "$label, vacuumed: the indexes pass omen_hnsw_check");
+	is(findings("detail !~ 'above the entry point|chunks are part of no value'"),
+		'', "$label, vacuumed: the indexes pass omen_hnsw_check");
 	is(index_differs(), '', "$label, vacuumed: the indexes have them all");
 }
 note("$acknowledged operations reported, $answers searches answered");
