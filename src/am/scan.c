@@ -15,6 +15,7 @@
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "pgstat.h"
+#include "storage/bufmgr.h"
 #include "utils/float.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
@@ -31,7 +32,8 @@ typedef struct SearchState
 	const OmendbOpclass *opclass;
 	OmendbScan *search; /* NULL until the first row is asked for */
 	OmendbScanLimits limits;
-	bool started; /* the search runs for the current keys */
+	bool started;            /* the search runs for the current keys */
+	BlockNumber heap_blocks; /* of the table, when last asked; 0 before */
 	/* one entry for every ORDER BY operator */
 	Oid *types;
 	IndexOrderByDistance *distances;
@@ -172,6 +174,26 @@ store_distance(IndexScanDesc scan, double bound, bool recheck)
 	index_store_float8_orderby_distances(scan, state->types, state->distances, recheck);
 }
 
+/*
+ * A TID outside the table is damage that the executor would meet as a file that
+ * cannot be opened. The table is not truncated under a scan's lock.
+ */
+static void
+check_tid(IndexScanDesc scan, ItemPointer tid)
+{
+	SearchState *state = (SearchState *) scan->opaque;
+	BlockNumber block = ItemPointerGetBlockNumberNoCheck(tid);
+
+	if (block < state->heap_blocks || scan->heapRelation == NULL)
+		return;
+	state->heap_blocks = RelationGetNumberOfBlocks(scan->heapRelation);
+	if (block >= state->heap_blocks)
+		ereport(ERROR, errcode(ERRCODE_INDEX_CORRUPTED),
+				errmsg("index \"%s\" points outside its table, to block %u",
+					   RelationGetRelationName(scan->indexRelation), block),
+				errhint("Please REINDEX it."));
+}
+
 bool
 omendb_amgettuple(IndexScanDesc scan, ScanDirection direction)
 {
@@ -187,6 +209,7 @@ omendb_amgettuple(IndexScanDesc scan, ScanDirection direction)
 	if (!omendb_scan_next(state->search, &tid, &bound, &recheck))
 		return false;
 
+	check_tid(scan, &tid);
 	scan->xs_heaptid = tid;
 	scan->xs_recheck = false;
 	store_distance(scan, bound, recheck);
