@@ -34,7 +34,7 @@ CREATE INDEX t_s ON t USING omen_hnsw ((sparse(v, id)::sparsevec(200)) sparsevec
 CREATE INDEX t_c ON t USING omen_hnsw (v vector_cosine_ops) WITH (m = 8, ef_construction = 32);
 SQL
 
-my $seed = $ENV{OMENDB_TEST_SEED} || (time() * 1000) % 1_000_000_000;
+my $seed = $ENV{OMENDB_TEST_SEED} || (long_tests() ? (time() * 1000) % 1_000_000_000 : 1);
 note("OMENDB_TEST_SEED=$seed");
 srand($seed);
 sub any { my ($n) = @_; return int(rand($n)); }
