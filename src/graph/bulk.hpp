@@ -678,16 +678,16 @@ Bulk::coarse_keys_of(BulkPoint *point) const
 	return far_keys_of(point) + 2 * kFar;
 }
 
-/* Enter a key among the nearest kFar of a kind, each once. */
+/* Enter a key among the nearest `room` of a kind, in order, each once. */
 inline void
-keep_nearest(BulkKey *kept, uint8_t *count, BulkKey key)
+keep_nearest(BulkKey *kept, uint8_t *count, BulkKey key, uint8_t room = kFar)
 {
 	BulkKey *end = kept + *count;
 	BulkKey *at = std::lower_bound(kept, end, key);
 
 	if (at != end && *at == key)
 		return;
-	if (*count < kFar)
+	if (*count < room)
 		++*count, ++end;
 	else if (at == end)
 		return;

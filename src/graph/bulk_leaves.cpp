@@ -439,18 +439,8 @@ Bulk::collect_coarse(uint32_t index, const int32_t *products)
 	for (uint32_t c = (uint32_t) (draw >> 32) % share; c < shared_->leaders; c += share)
 	{
 		float distance = (row->leaf_dot + s_.dot[c]) - (twice * s_.scale[c]) * (float) products[c];
-		BulkKey key = bulk_key(distance, shared_->leader[c]);
-		uint8_t place = count;
-
-		if (shared_->leader[c] == index || (count == kCoarse && key >= kept[kCoarse - 1]))
-			continue;
-		if (count < kCoarse)
-			count++;
-		else
-			place--;
-		for (; place > 0 && key < kept[place - 1]; place--)
-			kept[place] = kept[place - 1];
-		kept[place] = key;
+		if (shared_->leader[c] != index)
+			keep_nearest(kept, &count, bulk_key(distance, shared_->leader[c]), kCoarse);
 	}
 	point->coarse = count;
 }
