@@ -33,24 +33,11 @@ typedef struct OmendbVector
 /* A vector of dim elements, not set yet, in the current memory context. */
 extern OmendbVector *omendb_vector_new(int dim);
 
-/* The checks of elements.h for this type. */
+/* The check of elements.h for this type. */
 static inline bool
 omendb_vector_check_dim(int dim, struct Node *escontext)
 {
 	return omendb_check_dim(&omendb_vector_elements, dim, escontext);
-}
-
-static inline bool
-omendb_vector_check_typmod(int32 typmod, int dim, struct Node *escontext)
-{
-	return omendb_check_typmod(typmod, dim, escontext);
-}
-
-static inline bool
-omendb_vector_check_element(float value, struct Node *escontext)
-{
-	return likely(isfinite(value)) ||
-		   omendb_refuse_element(&omendb_vector_elements, value, escontext);
 }
 
 /* Two vectors that are to be combined element by element. */

@@ -17,7 +17,7 @@ omendb_vector_to_vector(PG_FUNCTION_ARGS)
 {
 	OmendbVector *vector = PG_GETARG_OMENDB_VECTOR(0);
 
-	omendb_vector_check_typmod(PG_GETARG_INT32(1), vector->dim, NULL);
+	omendb_check_typmod(PG_GETARG_INT32(1), vector->dim, NULL);
 	PG_RETURN_POINTER(vector);
 }
 

@@ -47,7 +47,7 @@ omendb_vector_in(PG_FUNCTION_ARGS)
 	int dim = omendb_parse_elements(&omendb_vector_elements, PG_GETARG_CSTRING(0), x, escontext);
 	OmendbVector *result;
 
-	if (dim == 0 || !omendb_vector_check_typmod(typmod, dim, escontext))
+	if (dim == 0 || !omendb_check_typmod(typmod, dim, escontext))
 		return (Datum) 0;
 	result = omendb_vector_new(dim);
 	memcpy(result->x, x, sizeof(float) * (Size) dim);
