@@ -21,7 +21,10 @@
  *   place    the points of each leader together
  *   leaves   each leader's points are cut further down to leaves (leaf size
  *            and smaller); every point keeps the nearest it meets there.
- *            One participant begins with the levels above instead.
+ *            One participant begins with the levels above instead, the highest
+ *            node first: protected links from it hold each level together until
+ *            it is written (without them level 1 fell apart where few rows are
+ *            near to all, and in clusters a search came down in the wrong one)
  *   choose   each point selects links among its candidates
  *   reverse  each link is offered to its other end
  *   settle   each point selects its final list from its own and the offered
@@ -117,7 +120,7 @@ struct BulkPoint
 	uint8_t far_offered; /* from other points' far links, behind them */
 	uint8_t coarse;      /* links to leaders, behind those */
 	uint8_t unused[3];
-	uint32_t chunk;      /* number of the first chunk of its value */
+	uint32_t chunk; /* number of the first chunk of its value */
 };
 
 inline uint32_t
@@ -544,6 +547,7 @@ private:
 	void compact(BulkPoint *point);
 
 	/* bulk_above.cpp: the levels above */
+	uint32_t level_of(uint32_t index) const;
 	bool start_above();
 	bool insert_above();
 	bool promote(uint32_t point);

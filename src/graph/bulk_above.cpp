@@ -18,6 +18,13 @@ Bulk::start_above()
 	return above_memory_.allocate(*space_, memory_);
 }
 
+/* The level of a point, by its first row. */
+uint32_t
+Bulk::level_of(uint32_t index) const
+{
+	return level_for(space_->seed, row_at(point_at(index)->row)->tid);
+}
+
 /* One participant, beside the others' leaves. Where the nodes are on level 0 is not known yet. */
 bool
 Bulk::insert_above()
@@ -31,12 +38,20 @@ Bulk::insert_above()
 	{
 		if (i % 1024 == 0)
 			hooks_->poll(hooks_->context);
-		if (level_for(space_->seed, row_at(point_at(i)->row)->tid) > 0 && !order->push(i))
+		if (level_of(i) > 0 && !order->push(i))
 			return false;
 	}
-	/* Rows may come sorted: insertion by chance. */
+	/*
+	 * Rows may come sorted: insertion by chance. The highest first: it stays the entry
+	 * point, and is where the protected links of every level begin.
+	 */
 	std::sort(order->data, order->data + order->size,
-			  [](uint32_t a, uint32_t b) { return mix64(a) < mix64(b); });
+			  [this](uint32_t a, uint32_t b)
+			  {
+				  uint32_t level_a = level_of(a);
+				  uint32_t level_b = level_of(b);
+				  return level_a != level_b ? level_a > level_b : mix64(a) < mix64(b);
+			  });
 	for (size_t i = 0; i < order->size; i++)
 	{
 		hooks_->poll(hooks_->context);
@@ -51,7 +66,7 @@ bool
 Bulk::promote(uint32_t index)
 {
 	BulkRow *row = row_at(point_at(index)->row);
-	uint32_t level = level_for(space_->seed, row->tid);
+	uint32_t level = level_of(index);
 	quant::StoredMeta meta = {row->scale, row->self_dot, bits_float(row->residual)};
 
 	if (row->above != kNoAddress)
@@ -83,6 +98,9 @@ Bulk::finish_above()
 	shared_->pages = shared_->value_page;
 	if (shared_->entry.address == kNoAddress)
 		shared_->entry = {shared_->root, 0};
+	/* On disk only level 0 has protected links. */
+	for (uint32_t i = 0; i < shared_->above; i++)
+		memset(protected_mask(wide_, views_[kBulkAbove].at(i)), 0, sizeof(uint32_t) * wide_.blocks);
 	for (uint32_t i = 0; i < shared_->points; i++)
 	{
 		const BulkPoint *point = point_at(i);

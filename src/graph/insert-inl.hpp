@@ -116,7 +116,9 @@ public:
 
 	/*
 	 * Insert a stored vector on the levels 1 to `level` of a store that has no
-	 * level 0. down: its record there. One process only.
+	 * level 0. down: its record there. One process only. Each level gets protected links
+	 * of its own: a tree as long as no node is higher than the first. Without, a third of
+	 * level 1 was out of reach where a few nodes are near to all (sparse vectors, L2).
 	 */
 	OmendbStatus
 	insert_above(const uint8_t *stored, const quant::StoredMeta &meta, uint32_t level, Address down)
@@ -181,8 +183,8 @@ private:
 			select_neighbours(store_->space(), store_->shape(), m_->options.data, options, limit);
 			Address address = store_->allocate(l);
 			write_record(address, l, below, options);
-			if (l == 0)
-				adopt(address);
+			if (l == 0 || lowest > 0)
+				adopt(address, l);
 			link_back(address, options);
 			below = address;
 		}
@@ -240,13 +242,18 @@ private:
 		fill_list(space, shape, record, m_->own, m_->options.data, options);
 	}
 
-	/* Step 4: the nearest node with room for a protected link; the first node is the root. */
+	/*
+	 * Step 4: the nearest node with room for a protected link; the first node is the root.
+	 * A level above, where asked for: its first node has nobody to adopt it.
+	 */
 	void
-	adopt(Address address)
+	adopt(Address address, uint32_t level)
 	{
-		const Array<Candidate> &found = m_->found[0];
+		const Array<Candidate> &found = m_->found[level];
 
-		if (store_->root() == kNoAddress)
+		if (level > 0 && found.size == 0)
+			return;
+		if (level == 0 && store_->root() == kNoAddress)
 		{
 			store_->set_root(address);
 			return;
@@ -259,7 +266,7 @@ private:
 		/* Everyone near is full: down the tree, whose leaves have room. */
 		Address parent = found.size > 0 ? found[0].address : store_->root();
 		while (!link_from(parent, address, distance_to(parent), true))
-			parent = some_child(parent);
+			parent = some_child(parent, address);
 	}
 
 	float
@@ -274,15 +281,16 @@ private:
 		return distance;
 	}
 
-	/* A child of a node whose protected lanes are all taken; spread by the row's hash. */
+	/* A child of a node whose protected lanes are all taken; another for another newcomer. */
 	Address
-	some_child(Address parent)
+	some_child(Address parent, Address newcomer)
 	{
 		const Shape &shape = store_->shape();
 		const uint8_t *record = store_->begin_write(parent);
 		const uint32_t *mask = protected_mask(shape, record);
 		uint32_t count = list_state(shape, record).protected_count;
-		uint32_t wanted = count > 0 ? row_.hash % count : 0;
+		uint32_t wanted =
+			count > 0 ? (uint32_t) (mix64(((uint64_t) parent << 32) | newcomer) % count) : 0;
 		Address child = parent;
 
 		for (uint32_t lane = 0; lane < shape.max_links; lane++)

@@ -5,6 +5,8 @@
  */
 #include <gtest/gtest.h>
 
+#include <set>
+
 #include "support/memory_store.hpp"
 
 namespace omendb::graph
@@ -133,6 +135,63 @@ TEST(Bulk, RecallOfSmallClusters)
 	ASSERT_EQ(index.bulk_all(base.n), OMENDB_OK);
 	EXPECT_EQ(index.problem(), "");
 	EXPECT_GE(index.recall(queries, 10, 100), 0.9);
+}
+
+/* How many records above level 0 no search from the entry point can come to. */
+size_t
+out_of_reach_above(MemoryIndex *index)
+{
+	test::EnumerableStore s = index->enumerable();
+	std::set<Address> reached;
+	std::vector<Address> stack;
+	size_t above = 0;
+
+	if (s.entry().level > 0)
+		stack.push_back(s.entry().address);
+	while (!stack.empty())
+	{
+		Address a = stack.back();
+		stack.pop_back();
+		if (!reached.insert(a).second)
+			continue;
+		const uint8_t *record = s.record(a);
+		for (uint32_t lane = 0; lane < s.shape().max_links; lane++)
+		{
+			if (neighbours(s.shape(), record)[lane] != kNoAddress)
+				stack.push_back(neighbours(s.shape(), record)[lane]);
+		}
+		if (header(record)->level > 1)
+			stack.push_back(header(record)->down);
+	}
+	(void) s.enumerate(
+		[&](Address, const uint8_t *record)
+		{
+			above += header(record)->state == (uint8_t) State::Live && header(record)->level > 0;
+			return true;
+		});
+	return above - reached.size();
+}
+
+/* A few short rows near the origin are the neighbours of all: nobody links to the others. */
+TEST(Bulk, LevelsAboveHangTogether)
+{
+	for (uint32_t m : {2u, 16u})
+	{
+		Matrix base = uniform(test::rows(20000), 64, 15);
+		for (uint32_t i = 0; i < base.n; i++)
+		{
+			float norm = i % 50 == 0 ? 0.1f : 1 + (float) (i % 97) / 20;
+			for (uint32_t j = 0; j < base.dim; j++)
+				base.row(i)[j] =
+					i * 31 % base.dim == j || j * 7 % 64 == i % 64 ? norm * base.row(i)[j] : 0;
+		}
+		IndexOptions o;
+		o.m = m;
+		MemoryIndex index(base, o);
+		ASSERT_EQ(index.bulk_all(base.n), OMENDB_OK);
+		EXPECT_EQ(index.problem(), "");
+		EXPECT_EQ(out_of_reach_above(&index), 0u) << m;
+	}
 }
 
 /* Thousands of equal rows are one node; two far clusters are one tree. */
