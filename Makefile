@@ -33,7 +33,7 @@ help:
 	@echo "make quickstart   build, install, index 60 000 images, search them, draw the result"
 	@echo "make check        every test; needs nothing running"
 	@echo "make check-long   every test, the slow ones too"
-	@echo "make unit         tests without a server: plain, ASan+UBSan, TSan"
+	@echo "make unit         tests without a server: plain, ASan+UBSan, TSan, NEON emulated"
 	@echo "make lint         the rules of the source, and proof that each rule fires"
 	@echo "make bench-micro  kernel benchmarks"
 	@echo "make format       clang-format"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 #
 # deps.sh GROUP... - install the Debian packages a command needs and that are
-# missing. Groups: build, check, quickstart, bench.
+# missing. Groups: build, check, neon, quickstart, bench, micro.
 #
 # What is tested for is the thing (a header, a program, a module), not the
 # package, so a PostgreSQL built from source serves as well. Nothing is
@@ -67,6 +67,14 @@ need_check()
     need python3 test -x /usr/bin/python3
 }
 
+# To run the tests of AArch64's kernels on another machine.
+need_neon()
+{
+    need g++-aarch64-linux-gnu command -v aarch64-linux-gnu-g++
+    need qemu-user command -v qemu-aarch64
+    need googletest test -e /usr/src/googletest/googletest/src/gtest-all.cc
+}
+
 need_quickstart()
 {
     need_build
@@ -92,11 +100,12 @@ need_bench()
     need npm command -v npm
 }
 
-[ $# -gt 0 ] || { echo "usage: deps.sh build|check|quickstart|bench..." >&2; exit 2; }
+[ $# -gt 0 ] || { echo "usage: deps.sh build|check|neon|quickstart|bench|micro..." >&2; exit 2; }
 for group in "$@"; do
     case $group in
         build) need_build ;;
         check) need_check ;;
+        neon) need_neon ;;
         quickstart) need_quickstart ;;
         bench) need_bench ;;
         micro) need_build; need_header libbenchmark-dev benchmark/benchmark.h ;;

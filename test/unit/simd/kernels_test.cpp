@@ -256,6 +256,10 @@ TEST(DispatchTest, BestIsTheFirstSupported)
 	ASSERT_FALSE(supported_tables().empty());
 	ASSERT_EQ(omendb_kernels_select(nullptr, &problem), 0);
 	EXPECT_EQ(omendb_kernels, supported_tables().front());
+#ifdef __aarch64__
+	/* Every such CPU has it. */
+	EXPECT_STREQ(omendb_kernels->name, "neon");
+#endif
 	ASSERT_EQ(omendb_kernels_select("base", &problem), 0);
 	EXPECT_STREQ(omendb_kernels->name, "base");
 	ASSERT_EQ(omendb_kernels_select("", &problem), 0);
