@@ -151,6 +151,9 @@ register_distances(const OmendbKernels *kernels)
 	bench(kernels, "sumsq_f32", 4, 1,
 		  [](const OmendbKernels *k, Data &d)
 		  { benchmark::DoNotOptimize(k->sumsq_f32(d.a.data(), d.n)); });
+	bench(kernels, "sumsq_f64", 4, 1,
+		  [](const OmendbKernels *k, Data &d)
+		  { benchmark::DoNotOptimize(k->sumsq_f64(d.a.data(), d.n)); });
 	bench(kernels, "cosine_f32", 8, 1,
 		  [](const OmendbKernels *k, Data &d)
 		  {

@@ -2,7 +2,8 @@
  * distance-inl.h - distances and dot products: float32 against float32, int8
  * and float16, float16 against float16, int8 against int8.
  *
- * Free to use the width and FMA; the integer kernels are exact.
+ * Free to use the width and FMA; the integer kernels are exact, sumsq_f64 is
+ * bit-identical.
  */
 #ifndef OMENDB_SIMD_DISTANCE_INL_H
 #define OMENDB_SIMD_DISTANCE_INL_H
@@ -151,6 +152,42 @@ static float
 sumsq_f32(const float *a, size_t n)
 {
 	return sum_lanes(reduce<Product>(Floats{a}, Floats{a}, n));
+}
+
+constexpr size_t kDoubles = kWidth / 2; /* doubles per vector */
+/* Of sumsq_f64: more than 16, since the sums wait for each other and for nothing else. */
+constexpr size_t kSquareLanes = 32;
+
+static double
+sumsq_f64(const float *a, size_t n)
+{
+	constexpr size_t kSums = kSquareLanes / kDoubles;
+	VecD sums[kSums];
+	size_t i = 0;
+
+#pragma GCC unroll 16
+	for (size_t p = 0; p < kSums; p++)
+		sums[p] = zero_d();
+	for (; i + kSquareLanes <= n; i += kSquareLanes)
+#pragma GCC unroll 16
+		for (size_t p = 0; p < kSums; p++)
+			sums[p] = add_square(sums[p], load_d(a + i + p * kDoubles));
+#pragma GCC unroll 16
+	for (size_t p = 0; p < kSums; p++, i += kDoubles)
+	{
+		if (i + kDoubles <= n)
+			sums[p] = add_square(sums[p], load_d(a + i));
+		else if (i < n)
+			sums[p] = add_square(sums[p], load_d_partial(a + i, n - i));
+	}
+#pragma GCC unroll 4
+	for (size_t half = kSums / 2; half > 0; half /= 2)
+#pragma GCC unroll 8
+		for (size_t k = 0; k < half; k++)
+			sums[k] = add(sums[k], sums[k + half]);
+
+	const simde__m128d two = fold_to_2(sums[0]);
+	return simde_mm_cvtsd_f64(two) + simde_mm_cvtsd_f64(simde_mm_unpackhi_pd(two, two));
 }
 
 static void

@@ -35,13 +35,13 @@ make_table(const char *name, decltype(OmendbKernels::hamming) hamming_kernel,
 		   decltype(OmendbKernels::jaccard) jaccard_kernel)
 {
 	return {
-		name,           l2_f32,      dot_f32,         l1_f32,      sumsq_f32,  cosine_f32,
-		l2_sparse,      dot_sparse,  l1_sparse,       l2_f32_i8,   l2_f32_f16, dot_f32_i8,
-		dot_f32_f16,    l2_f16,      dot_f16,         l1_f16,      cosine_f16, hamming_kernel,
-		jaccard_kernel, dot_i8,      dot_i8_many,     f32_to_f16,  f16_to_f32, i8_to_f32,
-		quantize_i8,    rotate,      encode_residual, encode_rows, put_lane,   pack_lanes,
-		fastscan,       scan_block,  build_table,     tile_bytes,  tile_pack,  tile_dots,
-		tile_near,      tile_minima,
+		name,           l2_f32,         dot_f32,     l1_f32,          sumsq_f32,   sumsq_f64,
+		cosine_f32,     l2_sparse,      dot_sparse,  l1_sparse,       l2_f32_i8,   l2_f32_f16,
+		dot_f32_i8,     dot_f32_f16,    l2_f16,      dot_f16,         l1_f16,      cosine_f16,
+		hamming_kernel, jaccard_kernel, dot_i8,      dot_i8_many,     f32_to_f16,  f16_to_f32,
+		i8_to_f32,      quantize_i8,    rotate,      encode_residual, encode_rows, put_lane,
+		pack_lanes,     fastscan,       scan_block,  build_table,     tile_bytes,  tile_pack,
+		tile_dots,      tile_near,      tile_minima,
 	};
 }
 

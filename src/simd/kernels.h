@@ -10,9 +10,9 @@
  *    bound of quant/bounds.cpp covers that): |error| <= (n/16 + 8) u S, where
  *    u = 2^-24 and S is the sum of the absolute values of the terms;
  *  - what ends in stored bytes (rotate, encode_residual and what belongs to it,
- *    f32_to_f16, quantize_i8) or decides a graph (tile_near, tile_minima) is bit-
- *    identical under every
- *    instruction set: 16 virtual lanes, fixed order of additions, no contraction.
+ *    f32_to_f16, quantize_i8, sumsq_f64) or decides a graph (tile_near, tile_minima)
+ *    is bit-identical under every instruction set: virtual lanes, fixed order of
+ *    additions, no contraction.
  */
 #ifndef OMENDB_SIMD_KERNELS_H
 #define OMENDB_SIMD_KERNELS_H
@@ -80,6 +80,8 @@ extern "C"
 		float (*dot_f32)(const float *a, const float *b, size_t n);
 		float (*l1_f32)(const float *a, const float *b, size_t n);
 		float (*sumsq_f32)(const float *a, size_t n);
+		/* The same in float64, where every square is exact; 32 lanes, bit-identical. */
+		double (*sumsq_f64)(const float *a, size_t n);
 		/* out = { <a,b>, <a,a>, <b,b> } in one pass */
 		void (*cosine_f32)(const float *a, const float *b, size_t n, float out[3]);
 

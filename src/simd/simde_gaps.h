@@ -53,12 +53,15 @@ namespace omendb::simd::OMENDB_SIMD_ISA
 
 #if OMENDB_SIMD_WIDTH == 16
 typedef simde__m512 VecF;
+typedef simde__m512d VecD;
 typedef simde__m512i VecI;
 #elif OMENDB_SIMD_WIDTH == 8
 typedef simde__m256 VecF;
+typedef simde__m256d VecD;
 typedef simde__m256i VecI;
 #else
 typedef simde__m128 VecF;
+typedef simde__m128d VecD;
 typedef simde__m128i VecI;
 #endif
 
@@ -70,6 +73,18 @@ OMENDB_INLINE VecF
 zero_f()
 {
 	return OMENDB_MM(setzero_ps)();
+}
+
+OMENDB_INLINE VecD
+zero_d()
+{
+	return OMENDB_MM(setzero_pd)();
+}
+
+OMENDB_INLINE VecD
+add(VecD a, VecD b)
+{
+	return OMENDB_MM(add_pd)(a, b);
 }
 
 OMENDB_INLINE VecF

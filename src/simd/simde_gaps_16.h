@@ -82,6 +82,32 @@ fma(VecF a, VecF b, VecF c)
 	return _mm512_fmadd_ps(a, b, c);
 }
 
+/* As in simde_gaps_4.h. */
+OMENDB_INLINE VecD
+load_d(const float *p)
+{
+	return _mm512_cvtps_pd(_mm256_loadu_ps(p));
+}
+
+OMENDB_INLINE VecD
+load_d_partial(const float *p, size_t n)
+{
+	return _mm512_cvtps_pd(_mm256_maskz_loadu_ps(static_cast<__mmask8>((1u << n) - 1), p));
+}
+
+OMENDB_INLINE VecD
+add_square(VecD sum, VecD x)
+{
+	return _mm512_fmadd_pd(x, x, sum);
+}
+
+OMENDB_INLINE simde__m128d
+fold_to_2(VecD v)
+{
+	const simde__m256d s = _mm256_add_pd(_mm512_castpd512_pd256(v), _mm512_extractf64x4_pd(v, 1));
+	return _mm_add_pd(_mm256_castpd256_pd128(s), _mm256_extractf128_pd(s, 1));
+}
+
 OMENDB_INLINE VecF
 load_f_partial(const float *p, size_t n)
 {

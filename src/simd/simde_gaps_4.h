@@ -93,6 +93,34 @@ fma(VecF a, VecF b, VecF c)
 #endif
 }
 
+/* As many floats as there are doubles a vector. */
+OMENDB_INLINE VecD
+load_d(const float *p)
+{
+	return simde_mm_cvtps_pd(
+		simde_mm_castsi128_ps(simde_mm_loadl_epi64(reinterpret_cast<const simde__m128i *>(p))));
+}
+
+/* The first n, 0 < n < kWidth / 2, then zeros. */
+OMENDB_INLINE VecD
+load_d_partial(const float *p, size_t)
+{
+	return simde_mm_cvtps_pd(simde_mm_load_ss(p));
+}
+
+/* sum + x^2, where the square is exact. */
+OMENDB_INLINE VecD
+add_square(VecD sum, VecD x)
+{
+	return simde_mm_add_pd(sum, simde_mm_mul_pd(x, x));
+}
+
+OMENDB_INLINE simde__m128d
+fold_to_2(VecD v)
+{
+	return v;
+}
+
 OMENDB_INLINE VecF
 load_f_partial(const float *p, size_t n)
 {

@@ -81,6 +81,33 @@ fma(VecF a, VecF b, VecF c)
 	return simde_mm256_fmadd_ps(a, b, c);
 }
 
+/* As in simde_gaps_4.h. */
+OMENDB_INLINE VecD
+load_d(const float *p)
+{
+	return simde_mm256_cvtps_pd(simde_mm_loadu_ps(p));
+}
+
+OMENDB_INLINE VecD
+load_d_partial(const float *p, size_t n)
+{
+	const simde__m128i first = simde_mm_cmpgt_epi32(simde_mm_set1_epi32(static_cast<int32_t>(n)),
+													simde_mm_setr_epi32(0, 1, 2, 3));
+	return simde_mm256_cvtps_pd(simde_mm_maskload_ps(p, first));
+}
+
+OMENDB_INLINE VecD
+add_square(VecD sum, VecD x)
+{
+	return simde_mm256_fmadd_pd(x, x, sum);
+}
+
+OMENDB_INLINE simde__m128d
+fold_to_2(VecD v)
+{
+	return simde_mm_add_pd(simde_mm256_castpd256_pd128(v), simde_mm256_extractf128_pd(v, 1));
+}
+
 OMENDB_INLINE simde__m256i
 first_lanes(size_t n)
 {

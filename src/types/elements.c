@@ -233,21 +233,6 @@ omendb_raw_dim(const OmendbElementType *type, const bytea *bytes, Size size, int
 /* ---- numbers ---- */
 
 double
-omendb_sum_of_squares(const float *x, int n)
-{
-	/* Independent sums: one alone waits for each addition before it starts the next. */
-	double sums[4] = {0, 0, 0, 0};
-	int i = 0;
-
-	for (; i + 4 <= n; i += 4)
-		for (int j = 0; j < 4; j++)
-			sums[j] += (double) x[i + j] * (double) x[i + j];
-	for (; i < n; i++)
-		sums[0] += (double) x[i] * (double) x[i];
-	return (sums[0] + sums[1]) + (sums[2] + sums[3]);
-}
-
-double
 omendb_clamp_cosine(double cosine)
 {
 	if (cosine > 1)

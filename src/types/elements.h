@@ -125,9 +125,6 @@ omendb_all_finite(const float *x, int n)
 	return infinite == 0;
 }
 
-/* Sum of the squares of n elements, in float8. */
-extern double omendb_sum_of_squares(const float *x, int n);
-
 /* A rounded cosine back into [-1, 1]; NaN stays. */
 extern double omendb_clamp_cosine(double cosine);
 

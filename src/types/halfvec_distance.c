@@ -123,7 +123,7 @@ norm(const OmendbHalfvec *halfvec)
 		float x[OMENDB_HALF_CHUNK];
 
 		omendb_halves_to_floats(halfvec->x + i, x, n);
-		sum += omendb_sum_of_squares(x, n);
+		sum += omendb_kernels->sumsq_f64(x, (size_t) n);
 	}
 	return sqrt(sum);
 }

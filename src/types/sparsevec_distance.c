@@ -72,7 +72,7 @@ omendb_sparsevec_cosine(const OmendbSparsevec *a, const OmendbSparsevec *b)
 double
 omendb_sparsevec_norm(const OmendbSparsevec *vector)
 {
-	return sqrt(omendb_sum_of_squares(omendb_sparsevec_values(vector), vector->nnz));
+	return sqrt(omendb_kernels->sumsq_f64(omendb_sparsevec_values(vector), (size_t) vector->nnz));
 }
 
 /* Applies one of the functions above to the two arguments. */

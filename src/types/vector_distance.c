@@ -116,7 +116,7 @@ Datum
 omendb_vector_norm(PG_FUNCTION_ARGS)
 {
 	OmendbVector *vector = PG_GETARG_OMENDB_VECTOR(0);
-	double result = sqrt(omendb_sum_of_squares(vector->x, vector->dim));
+	double result = sqrt(omendb_kernels->sumsq_f64(vector->x, (size_t) vector->dim));
 
 	PG_FREE_IF_COPY(vector, 0);
 	PG_RETURN_FLOAT8(result);
@@ -128,7 +128,7 @@ omendb_vector_l2_normalize(PG_FUNCTION_ARGS)
 {
 	OmendbVector *vector = PG_GETARG_OMENDB_VECTOR(0);
 	OmendbVector *result = omendb_vector_new(vector->dim);
-	double length = sqrt(omendb_sum_of_squares(vector->x, vector->dim));
+	double length = sqrt(omendb_kernels->sumsq_f64(vector->x, (size_t) vector->dim));
 
 	if (length == 0)
 		memset(result->x, 0, sizeof(float) * (Size) vector->dim);

@@ -371,6 +371,41 @@ struct Sparse
 	std::vector<double> dense;
 };
 
+/* kernels.h: 32 lanes, then the upper half of them onto the lower. */
+double
+reference_sumsq(const std::vector<float> &x)
+{
+	double lanes[32] = {0};
+
+	for (size_t i = 0; i < x.size(); i++)
+		lanes[i % 32] += static_cast<double>(x[i]) * static_cast<double>(x[i]);
+	for (size_t half = 16; half > 0; half /= 2)
+		for (size_t i = 0; i < half; i++)
+			lanes[i] += lanes[i + half];
+	return lanes[0];
+}
+
+TEST_P(KernelsTest, SumOfSquaresInDouble)
+{
+	for (size_t n : lengths())
+	{
+		std::vector<float> x = random_floats(n, 3, 1.0f, 3.0f);
+
+		for (size_t i = 0; i < n; i += 5)
+			x[i] *= i % 2 == 0 ? 1e-30f : 1e36f;
+		if (n > 7)
+			x[7] = 0x1p-149f;
+		for (size_t offset : offsets(n))
+		{
+			Unaligned<float> p(x, offset);
+
+			EXPECT_EQ(k->sumsq_f64(p.get(), n), reference_sumsq(x)) << n;
+		}
+	}
+	const std::vector<float> tiny(100, 0x1p-149f);
+	EXPECT_EQ(k->sumsq_f64(tiny.data(), 100), 100 * 0x1p-298);
+}
+
 TEST_P(KernelsTest, SparseDistances)
 {
 	for (size_t n = 0; n < 70; n++)
@@ -566,6 +601,7 @@ TEST_P(KernelsTest, SpecialValuesReachTheSum)
 			EXPECT_EQ(k->l1_f32(a.data(), b.data(), n), kInfinity);
 			EXPECT_EQ(k->dot_f32(a.data(), b.data(), n), kInfinity);
 			EXPECT_EQ(k->sumsq_f32(a.data(), n), kInfinity);
+			EXPECT_EQ(k->sumsq_f64(a.data(), n), static_cast<double>(kInfinity));
 			b[i] = kInfinity;
 			EXPECT_TRUE(isnan(k->l2_f32(a.data(), b.data(), n)));
 			b[i] = kNan;
@@ -573,6 +609,7 @@ TEST_P(KernelsTest, SpecialValuesReachTheSum)
 			EXPECT_TRUE(isnan(k->l1_f32(a.data(), b.data(), n)));
 			EXPECT_TRUE(isnan(k->dot_f32(a.data(), b.data(), n)));
 			EXPECT_TRUE(isnan(k->sumsq_f32(b.data(), n)));
+			EXPECT_TRUE(isnan(k->sumsq_f64(b.data(), n)));
 			k->cosine_f32(a.data(), b.data(), n, out);
 			EXPECT_TRUE(isnan(out[0]));
 			EXPECT_EQ(out[1], kInfinity);
