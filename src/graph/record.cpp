@@ -58,7 +58,7 @@ code_dim_for(const Shape &shape, uint32_t page_bytes, uint32_t slots)
 uint32_t
 default_code_bits(uint32_t dim)
 {
-	if (dim <= 32)
+	if (dim <= 16)
 		return 4;
 	if (dim < 64)
 		return 3;
