@@ -1,18 +1,22 @@
 /*
- * elements.c - what vector and halfvec share, but for their text form.
+ * elements.c - what vector and halfvec share, and sparsevec in part, but for the
+ * text form.
  */
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
 #include "libpq/pqformat.h"
+#include "miscadmin.h"
 #include "utils/fmgrprotos.h"
 
 #include "pg/compat.h"
 #include "types/elements.h"
 
-const OmendbElementType omendb_vector_elements = {"vector", INFINITY};
+const OmendbElementType omendb_vector_elements = {"vector", OMENDB_VECTOR_MAX_DIM, INFINITY};
 /* Halfway between 65504, the largest half, and the next power of two, which would be the next. */
-const OmendbElementType omendb_halfvec_elements = {"halfvec", 65520.0f};
+const OmendbElementType omendb_halfvec_elements = {"halfvec", OMENDB_VECTOR_MAX_DIM, 65520.0f};
+const OmendbElementType omendb_sparsevec_elements = {"sparsevec", OMENDB_SPARSEVEC_MAX_DIM,
+													 INFINITY};
 
 bool
 omendb_check_dim(const OmendbElementType *type, int dim, struct Node *escontext)
@@ -20,10 +24,9 @@ omendb_check_dim(const OmendbElementType *type, int dim, struct Node *escontext)
 	if (dim < 1)
 		ereturn(escontext, false, errcode(ERRCODE_DATA_EXCEPTION),
 				errmsg("%s must have at least 1 dimension", type->name));
-	if (dim > OMENDB_VECTOR_MAX_DIM)
-		ereturn(
-			escontext, false, errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-			errmsg("%s cannot have more than %d dimensions", type->name, OMENDB_VECTOR_MAX_DIM));
+	if (dim > type->max_dim)
+		ereturn(escontext, false, errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				errmsg("%s cannot have more than %d dimensions", type->name, type->max_dim));
 	return true;
 }
 
@@ -123,10 +126,9 @@ omendb_element_typmod(const OmendbElementType *type, ArrayType *modifiers)
 	if (*dim < 1)
 		ereport(ERROR, errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				errmsg("dimensions for type %s must be at least 1", type->name));
-	if (*dim > OMENDB_VECTOR_MAX_DIM)
-		ereport(
-			ERROR, errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			errmsg("dimensions for type %s cannot exceed %d", type->name, OMENDB_VECTOR_MAX_DIM));
+	if (*dim > type->max_dim)
+		ereport(ERROR, errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				errmsg("dimensions for type %s cannot exceed %d", type->name, type->max_dim));
 	return *dim;
 }
 
@@ -154,7 +156,11 @@ elements_of_numeric(ArrayType *array, float *x)
 
 	deconstruct_array(array, NUMERICOID, -1, false, TYPALIGN_INT, &elements, NULL, &count);
 	for (int i = 0; i < count; i++)
+	{
+		/* There may be a hundred million, by way of their text. */
+		CHECK_FOR_INTERRUPTS();
 		x[i] = DatumGetFloat4(DirectFunctionCall1(numeric_float4, elements[i]));
+	}
 	pfree(elements);
 }
 

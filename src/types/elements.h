@@ -1,9 +1,10 @@
 /*
- * elements.h - what vector and halfvec share: checks, text and binary form,
- * casts from arrays, norm, length coercion.
+ * elements.h - what vector and halfvec share, and sparsevec in part: checks,
+ * text and binary form, casts from arrays, length coercion.
  *
- * Both types are a row of numbers that are finite in the type's own precision.
- * Text, arrays and raw bytes are read as float4 first; a halfvec rounds that.
+ * All are numbers that are finite in the type's own precision. Text, arrays and
+ * raw bytes are read as float4 first; a halfvec rounds that. sparsevec has a text
+ * and a binary form of its own.
  */
 #ifndef OMENDB_TYPES_ELEMENTS_H
 #define OMENDB_TYPES_ELEMENTS_H
@@ -19,11 +20,13 @@
 typedef struct OmendbElementType
 {
 	const char *name; /* of the SQL type, for messages */
-	float overflow;   /* the smallest magnitude that rounds to infinity; float4: infinity */
+	int max_dim;
+	float overflow; /* the smallest magnitude that rounds to infinity; float4: infinity */
 } OmendbElementType;
 
 extern const OmendbElementType omendb_vector_elements;
 extern const OmendbElementType omendb_halfvec_elements;
+extern const OmendbElementType omendb_sparsevec_elements;
 
 /*
  * The checks every constructor makes. They return true when the value is good.
@@ -36,6 +39,12 @@ extern bool omendb_check_typmod(int32 typmod, int dim, struct Node *escontext);
 /* REQUIRES: value is infinite or no number. Raises the error that says which. */
 extern bool omendb_refuse_element(const OmendbElementType *type, float value,
 								  struct Node *escontext);
+
+static inline bool
+omendb_check_element(const OmendbElementType *type, float value, struct Node *escontext)
+{
+	return likely(isfinite(value)) || omendb_refuse_element(type, value, escontext);
+}
 
 /* Raises the error for the first of n elements that is not finite, if there is such. */
 extern void omendb_check_elements(const OmendbElementType *type, const float *x, int n);

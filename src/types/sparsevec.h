@@ -11,8 +11,6 @@
 #ifndef OMENDB_TYPES_SPARSEVEC_H
 #define OMENDB_TYPES_SPARSEVEC_H
 
-#include <math.h>
-
 #include "fmgr.h"
 
 #include "base/limits.h"
@@ -45,19 +43,10 @@ omendb_sparsevec_values(const OmendbSparsevec *vector)
 extern OmendbSparsevec *omendb_sparsevec_new(int dim, int nnz);
 
 /*
- * The checks every constructor makes. They return true when the value is good.
- * Otherwise they raise the error or, given an ErrorSaveContext (16+), leave it
- * there and return false; escontext may be NULL.
+ * Says that there are too many elements: raises the error or, given an
+ * ErrorSaveContext (16+), leaves it there and returns false; escontext may be NULL.
  */
-extern bool omendb_sparsevec_check_dim(int dim, struct Node *escontext);
 extern bool omendb_sparsevec_refuse_nnz(struct Node *escontext);
-extern bool omendb_sparsevec_refuse_element(float value, struct Node *escontext);
-
-static inline bool
-omendb_sparsevec_check_element(float value, struct Node *escontext)
-{
-	return likely(isfinite(value)) || omendb_sparsevec_refuse_element(value, escontext);
-}
 
 /* Two values that are to be combined element by element. */
 extern void omendb_sparsevec_check_same_dim(const OmendbSparsevec *a, const OmendbSparsevec *b);

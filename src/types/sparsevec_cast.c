@@ -4,6 +4,7 @@
  */
 #include "postgres.h"
 
+#include "miscadmin.h"
 #include "utils/array.h"
 
 #include "pg/compat.h"
@@ -46,9 +47,12 @@ from_dense(const float *x, int dim)
 	values = omendb_sparsevec_values(result);
 	for (int i = 0; i < dim; i++)
 	{
+		/* An array may have a hundred million. */
+		if (i % 65536 == 0)
+			CHECK_FOR_INTERRUPTS();
 		if (x[i] == 0)
 			continue;
-		omendb_sparsevec_check_element(x[i], NULL);
+		omendb_check_element(&omendb_sparsevec_elements, x[i], NULL);
 		result->indices[j] = i;
 		values[j] = x[i];
 		j++;
@@ -133,20 +137,10 @@ Datum
 omendb_array_to_sparsevec(PG_FUNCTION_ARGS)
 {
 	ArrayType *array = PG_GETARG_ARRAYTYPE_P(0);
+	int dim = omendb_array_dim(&omendb_sparsevec_elements, array, PG_GETARG_INT32(1));
+	float *x = palloc_extended(sizeof(float) * (Size) dim, MCXT_ALLOC_HUGE);
 	OmendbSparsevec *result;
-	float *x;
-	int dim;
 
-	if (ARR_NDIM(array) > 1)
-		ereport(ERROR, errcode(ERRCODE_DATA_EXCEPTION), errmsg("array must be 1-D"));
-	if (array_contains_nulls(array))
-		ereport(ERROR, errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				errmsg("array must not contain nulls"));
-	dim = ArrayGetNItems(ARR_NDIM(array), ARR_DIMS(array));
-	omendb_sparsevec_check_dim(dim, NULL);
-	omendb_check_typmod(PG_GETARG_INT32(1), dim, NULL);
-
-	x = palloc_extended(sizeof(float) * (Size) dim, MCXT_ALLOC_HUGE);
 	omendb_array_elements(array, x);
 	result = from_dense(x, dim);
 	pfree(x);

@@ -13,7 +13,6 @@
 #include "common/shortest_dec.h"
 #include "libpq/pqformat.h"
 #include "port/pg_bswap.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
 
 #include "pg/compat.h"
@@ -43,33 +42,11 @@ omendb_sparsevec_new(int dim, int nnz)
 }
 
 bool
-omendb_sparsevec_check_dim(int dim, struct Node *escontext)
-{
-	if (dim < 1)
-		ereturn(escontext, false, errcode(ERRCODE_DATA_EXCEPTION),
-				errmsg("sparsevec must have at least 1 dimension"));
-	if (dim > OMENDB_SPARSEVEC_MAX_DIM)
-		ereturn(escontext, false, errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-				errmsg("sparsevec cannot have more than %d dimensions", OMENDB_SPARSEVEC_MAX_DIM));
-	return true;
-}
-
-bool
 omendb_sparsevec_refuse_nnz(struct Node *escontext)
 {
 	ereturn(
 		escontext, false, errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 		errmsg("sparsevec cannot have more than %d non-zero elements", OMENDB_SPARSEVEC_MAX_NNZ));
-}
-
-bool
-omendb_sparsevec_refuse_element(float value, struct Node *escontext)
-{
-	if (isnan(value))
-		ereturn(escontext, false, errcode(ERRCODE_DATA_EXCEPTION),
-				errmsg("NaN not allowed in sparsevec"));
-	ereturn(escontext, false, errcode(ERRCODE_DATA_EXCEPTION),
-			errmsg("infinite value not allowed in sparsevec"));
 }
 
 void
@@ -159,7 +136,7 @@ parse_value(const Literal *literal, const char *s, float *value)
 	if (errno == ERANGE && (*value == 0 || isinf(*value)))
 		ereturn(escontext, NULL, errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
 				errmsg("\"%s\" is out of range for type sparsevec", pnstrdup(s, (Size) (end - s))));
-	return omendb_sparsevec_check_element(*value, escontext) ? end : NULL;
+	return omendb_check_element(&omendb_sparsevec_elements, *value, escontext) ? end : NULL;
 }
 
 /*
@@ -296,7 +273,8 @@ omendb_sparsevec_in(PG_FUNCTION_ARGS)
 		return (Datum) 0;
 	s = parse_entries(&literal, entries, &nnz);
 	if (s == NULL || parse_dim(&literal, s, &dim) == NULL ||
-		!omendb_sparsevec_check_dim(dim, escontext) || !omendb_check_typmod(typmod, dim, escontext))
+		!omendb_check_dim(&omendb_sparsevec_elements, dim, escontext) ||
+		!omendb_check_typmod(typmod, dim, escontext))
 		return (Datum) 0;
 	result = from_entries(dim, entries, nnz, escontext);
 	pfree(entries);
@@ -334,19 +312,7 @@ omendb_sparsevec_out(PG_FUNCTION_ARGS)
 Datum
 omendb_sparsevec_typmod_in(PG_FUNCTION_ARGS)
 {
-	ArrayType *modifiers = PG_GETARG_ARRAYTYPE_P(0);
-	int count;
-	int32 *dim = ArrayGetIntegerTypmods(modifiers, &count);
-
-	if (count != 1)
-		ereport(ERROR, errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("invalid type modifier"));
-	if (*dim < 1)
-		ereport(ERROR, errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				errmsg("dimensions for type sparsevec must be at least 1"));
-	if (*dim > OMENDB_SPARSEVEC_MAX_DIM)
-		ereport(ERROR, errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				errmsg("dimensions for type sparsevec cannot exceed %d", OMENDB_SPARSEVEC_MAX_DIM));
-	PG_RETURN_INT32(*dim);
+	PG_RETURN_INT32(omendb_element_typmod(&omendb_sparsevec_elements, PG_GETARG_ARRAYTYPE_P(0)));
 }
 
 static void
@@ -387,7 +353,7 @@ omendb_sparsevec_recv(PG_FUNCTION_ARGS)
 	float *values;
 	int32 previous = -1;
 
-	omendb_sparsevec_check_dim(dim, NULL);
+	omendb_check_dim(&omendb_sparsevec_elements, dim, NULL);
 	check_received_nnz(nnz, dim);
 	omendb_check_typmod(typmod, dim, NULL);
 	if (unused != 0)
@@ -408,7 +374,7 @@ omendb_sparsevec_recv(PG_FUNCTION_ARGS)
 		uint32 bits = next_word(message);
 
 		memcpy(&values[i], &bits, sizeof(bits));
-		omendb_sparsevec_check_element(values[i], NULL);
+		omendb_check_element(&omendb_sparsevec_elements, values[i], NULL);
 		if (values[i] == 0)
 			ereport(ERROR, errcode(ERRCODE_DATA_EXCEPTION),
 					errmsg("binary representation of sparsevec cannot contain zero values"));
