@@ -50,6 +50,10 @@ DATA := $(wildcard sql/omendb--*.sql)
 REGRESS := $(filter-out omendb--%,$(basename $(notdir $(wildcard sql/*.sql))))
 REGRESS_OPTS = --load-extension=omendb
 ISOLATION := $(basename $(notdir $(wildcard test/isolation/specs/*.spec)))
+# These stop sessions where only a test build can (src/store/fault.h).
+ifeq (,$(findstring OMENDB_FAULT_POINTS,$(CPPFLAGS)))
+ISOLATION := $(filter-out fault_%,$(ISOLATION))
+endif
 # The second --inputdir and the output directory win over those of PGXS.
 ISOLATION_OPTS = --inputdir=test/isolation --load-extension=omendb
 # PGXS looks for t/*.pl unless told otherwise.

@@ -3,8 +3,9 @@
 # check.sh [--long] [--only STAGE] - every test of the project.
 #
 # Stages, each timed: deps lint unit build install regress isolation tap, then
-# the release build with regress again. The server tests run with assertions
-# compiled in; the release build is what stays installed. --only takes lint,
+# the release build with regress again. The server tests run with assertions and
+# fault points (src/store/fault.h) compiled in; the release build has neither, and
+# is what stays installed. --only takes lint,
 # unit or bench-micro, none of which needs a server.
 #
 # The last line is "N passed, 0 failed" when all is well; the exit status is 0
@@ -214,7 +215,7 @@ build_extension()
     mirror "build/pg-$1" || return 1
     make -s -C "build/pg-$1" -j"$(omendb_jobs)" WERROR=-Werror CPPFLAGS="$2" \
         PG_CONFIG="$PG_CONFIG" all || return 1
-    test/lint/check_symbols.sh "build/pg-$1/omendb.so" | tee "$work/symbols.log" || return 1
+    test/lint/check_symbols.sh "build/pg-$1/omendb.so" "$1" | tee "$work/symbols.log" || return 1
     count "$(grep -c '^ok ' "$work/symbols.log")" 0
 }
 
@@ -372,7 +373,7 @@ case $only in
     *) echo "check.sh: no stage '$only'" >&2; exit 2 ;;
 esac
 
-asserts=-DUSE_ASSERT_CHECKING
+asserts="-DUSE_ASSERT_CHECKING -DOMENDB_FAULT_POINTS"
 stage deps install_deps check || finish
 stage lint lint || true
 stage unit unit || true

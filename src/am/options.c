@@ -11,6 +11,7 @@
 
 #include "am/am.h"
 #include "pg/compat.h"
+#include "store/fault.h"
 
 int omendb_ef_search = OMENDB_DEFAULT_EF_SEARCH;
 int omendb_max_scan_tuples = OMENDB_DEFAULT_MAX_SCAN_TUPLES;
@@ -73,6 +74,9 @@ define_settings(void)
 							 "Leaves out the distance where a plan computes it for nobody.",
 							 "Off, plans stay as PostgreSQL makes them.", &omendb_skip_sort_column,
 							 true, PGC_USERSET, 0, NULL, NULL, NULL);
+#ifdef OMENDB_FAULT_POINTS
+	omendb_define_fault_point();
+#endif
 	MarkGUCPrefixReserved("omen_hnsw");
 }
 

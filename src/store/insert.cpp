@@ -300,6 +300,7 @@ drop_gone(OmendbInsert *s)
 		omendb_change_apply(s->index, &change, 1);
 	}
 	UnlockReleaseBuffer(buffer);
+	OMENDB_FAULT(insert_dropped);
 }
 
 /* The neighbours from `first` on, whose page the change is of; where the next page's begin. */
@@ -357,6 +358,7 @@ link_back(OmendbInsert *s, uint32_t level)
 		omendb_change_apply(s->index, changes, pages);
 		for (int page = 0; page < pages; page++)
 			UnlockReleaseBuffer(buffers[page]);
+		OMENDB_FAULT(insert_linked);
 	}
 	for (size_t i = 0; i < list.size; i++)
 		gone |= list[i].gone;
@@ -376,14 +378,17 @@ insert_base(OmendbInsert *s)
 		compose(s, 0, kNoAddress);
 		if (!place_root(s))
 			return false;
+		OMENDB_FAULT(insert_rooted);
 		s->meta.entry = s->meta.root = s->address;
 		s->meta.entry_level = 0;
 		return true;
 	}
 	select(s, 0);
 	compose(s, 0, kNoAddress);
+	OMENDB_FAULT(insert_placing);
 	if (!place_in_tree(s))
 		return false;
+	OMENDB_FAULT(insert_entered);
 	link_back(s, 0);
 	return true;
 }
@@ -396,10 +401,11 @@ insert_level(OmendbInsert *s, uint32_t level)
 	select(s, level);
 	compose(s, level, down);
 	place_above(s);
+	OMENDB_FAULT(insert_above);
 	link_back(s, level);
 }
 
-/* The entry point becomes our highest record, if that is still higher. */
+/* The entry point becomes our highest record, at s->address, if it is lower. */
 bool
 raise_entry(OmendbInsert *s, uint32_t level)
 {
@@ -421,6 +427,8 @@ raise_entry(OmendbInsert *s, uint32_t level)
 		omendb_change_apply(s->index, &change, 1);
 	}
 	UnlockReleaseBuffer(buffer);
+	if (higher)
+		OMENDB_FAULT(insert_raised);
 	return higher;
 }
 
@@ -450,6 +458,7 @@ link_late(OmendbInsert *s, uint32_t level, Address address, uint16_t generation)
 		omendb_change_apply(s->index, &change, 1);
 	}
 	UnlockReleaseBuffer(buffer);
+	OMENDB_FAULT(insert_linked_late);
 	link_back(s, level);
 }
 
@@ -632,6 +641,7 @@ omendb_insert_row(OmendbInsert *insert, Relation index, const void *row, uint32 
 		search(s, s->level, 0);
 		if (s->live == 0 && s->meta.entry != kNoAddress)
 			search_from_root(s);
+		OMENDB_FAULT(insert_searched);
 		if (s->joinable)
 		{
 			if (join_node(s))

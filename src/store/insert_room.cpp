@@ -69,6 +69,7 @@ extend(OmendbInsert *s)
 				errmsg("index \"%s\" cannot grow beyond %u blocks",
 					   RelationGetRelationName(s->index), address_block(kNoAddress)));
 	(void) s->store.exists(block);
+	OMENDB_FAULT(insert_extended);
 	return block;
 }
 

@@ -14,6 +14,7 @@ extern "C"
 #include "storage/bufpage.h"
 
 #include "store/change.h"
+#include "store/fault.h"
 #include "store/insert.h"
 }
 

@@ -122,6 +122,7 @@ init_parts(OmendbInsert *s, BlockNumber block)
 		omendb_change_apply(s->index, &change, 1);
 	}
 	UnlockReleaseBuffer(buffer);
+	OMENDB_FAULT(insert_part_page);
 	return fresh;
 }
 
@@ -270,9 +271,12 @@ join_node(OmendbInsert *s)
 		UnlockReleaseBuffer(buffer);
 		if (joined == Joined::NeedsPart)
 		{
+			OMENDB_FAULT(insert_no_part);
 			next_part_page(s);
 			continue;
 		}
+		if (joined == Joined::Yes)
+			OMENDB_FAULT(insert_joined);
 		if (joined == Joined::Yes && s->part_room.block != InvalidBlockNumber)
 			keep_room(s, &s->part_room, true);
 		return joined == Joined::Yes;

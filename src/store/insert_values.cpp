@@ -61,6 +61,7 @@ init_chunks(OmendbInsert *s, BlockNumber block)
 		omendb_change_apply(s->index, &change, 1);
 	}
 	UnlockReleaseBuffer(buffer);
+	OMENDB_FAULT(insert_chunk_page);
 	return fresh;
 }
 
@@ -134,6 +135,7 @@ reserve_record(OmendbInsert *s)
 
 	graph::header(s->record)->state = (uint8_t) State::Linking;
 	place_above(s);
+	OMENDB_FAULT(insert_reserved);
 	s->rest = 0;
 	for (uint32_t i = count; i-- > 0;)
 	{
@@ -143,6 +145,7 @@ reserve_record(OmendbInsert *s)
 
 		while (s->chunk_room.block == InvalidBlockNumber || !take_chunk(s, head, bytes, &s->rest))
 			next_chunk_page(s);
+		OMENDB_FAULT(insert_chunk);
 	}
 	keep_room(s, &s->chunk_room, true);
 	s->reserved = true;

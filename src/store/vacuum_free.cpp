@@ -67,6 +67,7 @@ free_run(Vacuum *vacuum, Address node, uint16_t generation, const Address *parts
 	}
 	GenericXLogFinish(xlog);
 	UnlockReleaseBuffer(buffer);
+	OMENDB_FAULT(vacuum_freed_parts);
 	record_space(vacuum, address_block(parts[0]), 1, sizeof(OmendbTidPart));
 }
 
@@ -208,8 +209,10 @@ free_page(Vacuum *vacuum, BlockNumber block, bool base, Array<Address> *parts)
 	else
 		GenericXLogAbort(xlog);
 	UnlockReleaseBuffer(buffer);
-	if (freed > 0)
-		record_space(vacuum, block, room, vacuum->shape.slot_bytes);
+	if (freed == 0)
+		return;
+	OMENDB_FAULT(vacuum_freed);
+	record_space(vacuum, block, room, vacuum->shape.slot_bytes);
 }
 
 } // namespace

@@ -55,6 +55,8 @@ mark_page(Vacuum *vacuum, BlockNumber block)
 	else
 		GenericXLogAbort(xlog);
 	UnlockReleaseBuffer(buffer);
+	if (changed)
+		OMENDB_FAULT(vacuum_marked);
 }
 
 /* The highest record above level 0 that stays: {kNoAddress, 0} when there is none. */
@@ -196,6 +198,8 @@ public:
 			UnlockReleaseBuffer(buffers[second]);
 		if (BufferIsValid(buffers[first]))
 			UnlockReleaseBuffer(buffers[first]);
+		if (done)
+			OMENDB_FAULT(vacuum_moved);
 		return done;
 	}
 
@@ -445,6 +449,8 @@ apply_copy(Repair *repair, Buffer buffer, uint64_t repaired)
 	else
 		GenericXLogAbort(xlog);
 	LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
+	if (changed)
+		OMENDB_FAULT(vacuum_repaired);
 	return all;
 }
 
@@ -476,6 +482,7 @@ repair_page(Repair *repair, Workers *workers, BlockNumber block, size_t fixed)
 			omendb_vacuum_delay_point();
 			repair->unfinished = unfinished;
 			repaired = repair_copy(repair, workers, block);
+			OMENDB_FAULT(vacuum_copied);
 		} while (!apply_copy(repair, buffer, repaired));
 	}
 	ReleaseBuffer(buffer);

@@ -18,6 +18,7 @@ extern "C"
 #include "storage/bufmgr.h"
 #include "storage/bufpage.h"
 
+#include "store/fault.h"
 #include "store/pages.h"
 #include "store/vacuum.h"
 }

@@ -172,6 +172,8 @@ sweep_graph_page(Vacuum *vacuum, BlockNumber block, Buffer buffer, Chains *chain
 	note_records(vacuum, block, BufferGetPage(buffer));
 	uint32_t room = free_slots(vacuum, BufferGetPage(buffer));
 	UnlockReleaseBuffer(buffer);
+	if (changed)
+		OMENDB_FAULT(vacuum_swept_page);
 	if (room > 0)
 		record_space(vacuum, block, room, vacuum->shape.slot_bytes);
 }
@@ -238,6 +240,8 @@ sweep_part_page(Vacuum *vacuum, Address node, uint16_t generation, Address first
 			GenericXLogAbort(xlog);
 	}
 	UnlockReleaseBuffer(buffer);
+	if (run.removed > 0)
+		OMENDB_FAULT(vacuum_swept_parts);
 	vacuum->stats->num_index_tuples += run.kept;
 	vacuum->stats->tuples_removed += run.removed;
 	return run;
@@ -290,6 +294,8 @@ bury_node(Vacuum *vacuum, Address node, uint16_t generation)
 		(void) vacuum->dead.add(node);
 	}
 	UnlockReleaseBuffer(buffer);
+	if (vacuum->dead.test(node))
+		OMENDB_FAULT(vacuum_buried);
 }
 
 /* Steps b and c for the nodes of one page that have parts. No lock is held. */

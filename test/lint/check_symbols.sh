@@ -1,13 +1,16 @@
 #!/usr/bin/env bash
 #
-# check_symbols.sh LIBRARY - what the built module takes and gives.
+# check_symbols.sh LIBRARY [FLAVOUR] - what the built module takes and gives.
 #
 # Undefined symbols show whether throwing or allocating C++ is in it, whatever
 # the source looks like: a failing operator new ends in std::terminate and
 # takes the whole cluster down. Exported ones meet those of every other
-# extension in the process (PostgreSQL loads modules RTLD_GLOBAL).
+# extension in the process (PostgreSQL loads modules RTLD_GLOBAL). Fault points
+# (src/store/fault.h) are for tests: FLAVOUR release (the default) has none, assert
+# has them.
 set -euo pipefail
-library=${1:?usage: check_symbols.sh LIBRARY}
+library=${1:?usage: check_symbols.sh LIBRARY [FLAVOUR]}
+flavour=${2:-release}
 status=0
 
 verdict()
@@ -36,5 +39,12 @@ verdict entry "$(nm -D --defined-only "$library" | grep ' Pg_magic_func$' >/dev/
     echo "Pg_magic_func is not exported: was pg/compat.h included?")"
 
 verdict needed "$(readelf -d "$library" | grep -E 'NEEDED.*(stdc\+\+|libgomp|libgcc_s)' || true)"
+
+# The setting's name is in the library, or it is not.
+points=$(grep -c 'omen_hnsw\.fault_point' "$library" || true)
+case $flavour in
+    release) verdict faults "$([ "$points" -eq 0 ] || echo "a release has fault points")" ;;
+    *) verdict faults "$([ "$points" -gt 0 ] || echo "there are no fault points")" ;;
+esac
 
 exit $status

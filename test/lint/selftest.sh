@@ -157,6 +157,7 @@ if command -v g++ >/dev/null; then
     symbols undefined 'extern "C" void omendb_f() { throw 1; }\n'
     symbols undefined 'struct G { G(); }; static G &g() { static G x; return x; }
         extern "C" void *omendb_f() { return &g(); }\n'
+    symbols faults 'extern "C" const char *omendb_f() { return "omen_hnsw.fault_point"; }\n'
     symbols exported 'extern "C" int vector_in() { return 1; }\n'
     symbols exported 'namespace omendb { int f() { return 1; } }\n'
     symbols entry 'extern "C" int omendb_f() { return 1; }\n'
