@@ -200,7 +200,8 @@ select(OmendbInsert *s, uint32_t level)
 	for (size_t i = 0; i < found.size && n < s->meta.ef_construction; i++)
 	{
 		const Copy &copy = found[i];
-		if (copy.state != (uint8_t) State::Live)
+		/* Ours: VACUUM may have made it the entry point. */
+		if (copy.state != (uint8_t) State::Live || copy.address == s->address)
 			continue;
 		s->options[n++] =
 			graph::Option{copy.distance, copy.address,  vector_of_copy(s, copy.vector),
@@ -468,7 +469,7 @@ insert_above(OmendbInsert *s)
 {
 	Address addresses[OMENDB_MAX_LEVEL + 1];
 	uint16_t generations[OMENDB_MAX_LEVEL + 1];
-	uint32_t highest = s->meta.entry_level;
+	uint32_t linked = s->meta.entry_level; /* the levels up to it were not empty */
 
 	for (uint32_t l = 1; l <= s->level; l++)
 	{
@@ -478,18 +479,21 @@ insert_above(OmendbInsert *s)
 		addresses[l] = s->address;
 		generations[l] = s->generation;
 	}
-	/* Whoever was quicker is the entry point of levels we have not looked at. */
-	while (s->level > highest && !raise_entry(s, s->level))
+	OMENDB_FAULT(insert_raising);
+	/* Even when it was no lower: VACUUM may have put one in its place that is. */
+	while (true)
 	{
 		CHECK_FOR_INTERRUPTS();
 		read_entry(s);
-		if (s->meta.entry_level <= highest)
-			break;
+		/* Whoever was quicker made levels that we found empty. */
 		uint32_t last = std::min(s->level, s->meta.entry_level);
-		for (uint32_t l = highest + 1; l <= last; l++)
+		for (uint32_t l = linked + 1; l <= last; l++)
 			link_late(s, l, addresses[l], generations[l]);
-		highest = last;
+		linked = std::max(linked, last);
 		s->address = addresses[s->level];
+		if (s->level <= s->meta.entry_level || s->meta.entry == kNoAddress ||
+			raise_entry(s, s->level))
+			break;
 	}
 }
 
@@ -553,6 +557,7 @@ take_row(OmendbInsert *s, const void *row, uint32 hash, ItemPointer tid)
 	}
 	quant::prepare_row_query(s->space, s->transformed, s->query_memory, &s->query);
 	s->reserved = false;
+	s->address = kNoAddress;
 	s->store.set_row(s->stored, s->row_meta);
 	memcpy(&s->row.tid, tid, sizeof(s->row.tid));
 	s->row.hash = hash;

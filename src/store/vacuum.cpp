@@ -2,8 +2,9 @@
  * vacuum.cpp - one bulk delete.
  *
  *   1 sweep   (vacuum_sweep.cpp)   dead TIDs go, nodes without any become dead
- *   2 above   (vacuum_repair.cpp)  their records on the levels above, the entry point
- *   3 repair  (vacuum_repair.cpp)  the tree and the lists lose their links to them
+ *   2 above   (vacuum_repair.cpp)  their records on the levels above, a dead entry point
+ *   3 repair  (vacuum_repair.cpp)  the tree and the lists lose their links to them;
+ *                                  the entry point
  *   4 free    (vacuum_free.cpp)    their slots can be used again
  *
  * src/README, VACUUM, has the protocol, and what lies between two WAL records.
@@ -229,13 +230,20 @@ namespace
 void
 run(Vacuum *vacuum)
 {
+	bool damaged;
+
 	sweep(vacuum);
-	if (vacuum->dead.count() > 0)
+	OMENDB_FAULT(vacuum_swept);
+	damaged = vacuum->dead.count() > 0;
+	if (damaged)
 	{
 		mark_above(vacuum);
 		repair(vacuum);
-		free_dead(vacuum);
+		OMENDB_FAULT(vacuum_linked);
 	}
+	raise_entry(vacuum);
+	if (damaged)
+		free_dead(vacuum);
 	if (vacuum->space_recorded)
 		IndexFreeSpaceMapVacuum(vacuum->index);
 }

@@ -29,6 +29,12 @@ using graph::Rehung;
 
 /* ---- step 2: records above, entry point ---- */
 
+bool
+is_present(const RecordHeader *h)
+{
+	return h->state == (uint8_t) State::Live || h->state == (uint8_t) State::Linking;
+}
+
 /* Mark the noted records of a page dead: one WAL record. */
 void
 mark_page(Vacuum *vacuum, BlockNumber block)
@@ -44,8 +50,8 @@ mark_page(Vacuum *vacuum, BlockNumber block)
 	for (uint32_t slot = 0; slot < special_of(page)->slots; slot++)
 	{
 		RecordHeader *h = graph::header(record_at(vacuum, page, slot));
-		if (h->level == 0 || h->state != (uint8_t) State::Live ||
-			!vacuum->dead.test(make_address(block, slot)))
+		/* A linking one was left by an insertion that failed, as its base was. */
+		if (h->level == 0 || !is_present(h) || !vacuum->dead.test(make_address(block, slot)))
 			continue;
 		h->state = (uint8_t) State::Dead;
 		changed = true;
@@ -59,7 +65,7 @@ mark_page(Vacuum *vacuum, BlockNumber block)
 		OMENDB_FAULT(vacuum_marked);
 }
 
-/* The highest record above level 0 that stays: {kNoAddress, 0} when there is none. */
+/* The highest live record above level 0 that stays: {kNoAddress, 0} when there is none. */
 graph::EntryPoint
 find_entry(const Vacuum *vacuum)
 {
@@ -68,7 +74,7 @@ find_entry(const Vacuum *vacuum)
 	for (size_t i = 0; i < vacuum->above.size; i++)
 	{
 		const AboveRecord *record = &vacuum->above[i];
-		if (record->level > best.level && !vacuum->dead.test(record->address))
+		if (record->live && record->level > best.level && !vacuum->dead.test(record->address))
 			best = graph::EntryPoint{record->address, record->level};
 	}
 	return best;
@@ -103,6 +109,7 @@ replace_entry(Vacuum *vacuum)
 	/* Without one it goes with the root: secure_entry(). */
 	if (!vacuum->dead.test(vacuum->meta.entry) || entry.address == kNoAddress)
 		return;
+	OMENDB_FAULT(vacuum_replacing);
 	change_meta(vacuum,
 				[vacuum, entry](OmendbMetaPage *meta)
 				{
@@ -113,6 +120,7 @@ replace_entry(Vacuum *vacuum)
 					meta->entry_level = entry.level;
 					return true;
 				});
+	OMENDB_FAULT(vacuum_replaced);
 }
 
 /* ---- step 3 ---- */
@@ -297,37 +305,46 @@ replace_root(Repair *repair, Workers *workers)
 					}
 					return true;
 				});
+	OMENDB_FAULT(vacuum_rooted);
 }
 
 /*
- * An entry point that is dead to this day: nothing stayed above level 0, and the root
- * takes its place, from which the protected links lead to all. It is not dead any more.
+ * An entry point that is still dead: nothing stayed above level 0, and the root takes
+ * its place, from which the protected links lead to all, as soon as it is not dead any
+ * more. Before the sweep of a pass, as replace_entry(): what an insertion wrote above
+ * level 0 before it looked at the meta page for the last time, that sweep meets.
  */
 void
 secure_entry(Vacuum *vacuum)
 {
 	omendb_read_meta(vacuum->index, &vacuum->meta);
-	if (!vacuum->dead.test(vacuum->meta.entry))
+	if (!vacuum->dead.test(vacuum->meta.entry) || vacuum->dead.test(vacuum->meta.root))
 		return;
 	change_meta(vacuum,
 				[vacuum](OmendbMetaPage *meta)
 				{
-					if (!vacuum->dead.test(meta->entry))
+					if (!vacuum->dead.test(meta->entry) || vacuum->dead.test(meta->root))
 						return false;
 					meta->entry = meta->root;
 					meta->entry_level = 0;
 					return true;
 				});
+	OMENDB_FAULT(vacuum_secured);
 }
 
 /* ---- a page ---- */
 
-bool
-is_present(const uint8_t *record)
+/* The highest live record so far. The page is locked. */
+void
+note_highest(Vacuum *vacuum, BlockNumber block, Page page)
 {
-	uint8_t state = graph::header(record)->state;
-
-	return state == (uint8_t) State::Live || state == (uint8_t) State::Linking;
+	for (uint32_t slot = 0; slot < special_of(page)->slots; slot++)
+	{
+		const RecordHeader *h = graph::header(record_at(vacuum, page, slot));
+		if (h->state == (uint8_t) State::Live && h->level > vacuum->highest.level &&
+			h->level <= OMENDB_MAX_LEVEL)
+			vacuum->highest = graph::EntryPoint{make_address(block, slot), h->level};
+	}
 }
 
 /* Copy a page under share lock. Returns whether a list of it leads to dead nodes. */
@@ -341,7 +358,7 @@ copy_page(Repair *repair, Workers *workers, Buffer buffer)
 	for (uint32_t slot = 0; slot < special_of(page)->slots && !damaged; slot++)
 	{
 		const uint8_t *record = record_at(vacuum, page, slot);
-		damaged = is_present(record) && workers->lists.is_damaged(record);
+		damaged = is_present(graph::header(record)) && workers->lists.is_damaged(record);
 	}
 	if (damaged)
 		memcpy(repair->before, page, BLCKSZ);
@@ -361,7 +378,7 @@ rehang_page(Repair *repair, Workers *workers, size_t fixed)
 	{
 		const uint8_t *record = record_at(vacuum, page, slot);
 		const uint32_t *mask = graph::protected_mask(shape, record);
-		if (!is_present(record) || graph::header(record)->level != 0)
+		if (!is_present(graph::header(record)) || graph::header(record)->level != 0)
 			continue;
 		for (uint32_t lane = 0; lane < shape.max_links; lane++)
 		{
@@ -387,7 +404,7 @@ repair_copy(Repair *repair, Workers *workers, BlockNumber block)
 	for (uint32_t slot = 0; slot < special_of(page)->slots; slot++)
 	{
 		uint8_t *record = record_at(vacuum, page, slot);
-		if (!is_present(record) || !workers->lists.is_damaged(record))
+		if (!is_present(graph::header((const uint8_t *) record)) || !workers->lists.is_damaged(record))
 			continue;
 		if (!workers->lists.repair(make_address(block, slot), record, repair->hung.data,
 								   repair->hung.size))
@@ -463,6 +480,7 @@ repair_page(Repair *repair, Workers *workers, BlockNumber block, size_t fixed)
 	Buffer buffer = read_graph_page(repair->vacuum, block, BUFFER_LOCK_SHARE);
 	if (!BufferIsValid(buffer))
 		return;
+	note_highest(repair->vacuum, block, BufferGetPage(buffer));
 	bool damaged = copy_page(repair, workers, buffer);
 	LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
 	if (damaged)
@@ -500,6 +518,7 @@ repair_pass(Repair *repair, Workers *workers)
 	repair->hung.size = 0;
 	repair->entered.clear();
 	replace_root(repair, workers);
+	secure_entry(vacuum);
 	size_t fixed = repair->hung.size;
 	do
 	{
@@ -591,7 +610,33 @@ repair(Vacuum *vacuum)
 			omendb_page_damaged(vacuum->index, OMENDB_META_BLOCK,
 								"protected links leave no room for another");
 	} while (repair->unfinished > 0);
-	secure_entry(vacuum);
+}
+
+void
+raise_entry(Vacuum *vacuum)
+{
+	graph::EntryPoint best = find_entry(vacuum);
+
+	if (vacuum->highest.level > best.level)
+		best = vacuum->highest;
+	omendb_read_meta(vacuum->index, &vacuum->meta);
+	if (best.level <= vacuum->meta.entry_level || vacuum->meta.entry == kNoAddress)
+		return;
+	change_meta(vacuum,
+				[vacuum, best](OmendbMetaPage *meta)
+				{
+					RecordHeader h;
+
+					/* Nobody but us takes a record away; the meta page is locked before it. */
+					if (meta->entry == kNoAddress || best.level <= meta->entry_level ||
+						!copy_record(vacuum, best.address, (uint8_t *) &h, sizeof(h)) ||
+						h.state != (uint8_t) State::Live || h.level != best.level)
+						return false;
+					meta->entry = best.address;
+					meta->entry_level = best.level;
+					return true;
+				});
+	OMENDB_FAULT(vacuum_raised);
 }
 
 } // namespace omendb::store::vacuum

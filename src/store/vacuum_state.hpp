@@ -24,6 +24,7 @@ extern "C"
 }
 
 #include "graph/slot_set.hpp"
+#include "graph/store.hpp"
 #include "quant/value.hpp"
 #include "store/context_memory.hpp"
 #include "store/shape.hpp"
@@ -45,7 +46,8 @@ struct AboveRecord
 {
 	Address address;
 	Address down;
-	uint32_t level;
+	uint16_t level;
+	bool live; /* it was; neither dead nor linking */
 };
 
 /* One bulk delete. */
@@ -68,6 +70,7 @@ struct Vacuum
 
 	graph::SlotSet dead;      /* records of all levels */
 	Array<AboveRecord> above; /* all of them, dead or not */
+	graph::EntryPoint highest; /* live record that step 3 met, above level 0 */
 	bool space_recorded;      /* in the free space map */
 };
 
@@ -110,6 +113,8 @@ bool has_free_part(Page page);
 void sweep(Vacuum *vacuum);
 void mark_above(Vacuum *vacuum);
 void repair(Vacuum *vacuum);
+/* The entry point becomes the highest record that was met, if it lies below it. */
+void raise_entry(Vacuum *vacuum);
 void free_dead(Vacuum *vacuum);
 
 inline OmendbPageSpecial *

@@ -144,7 +144,8 @@ note_records(Vacuum *vacuum, BlockNumber block, Page page)
 		if (h->state == (uint8_t) State::Free)
 			continue;
 		if (h->level > 0)
-			(void) vacuum->above.push(AboveRecord{address, h->down, h->level});
+			(void) vacuum->above.push(
+				AboveRecord{address, h->down, h->level, h->state == (uint8_t) State::Live});
 		if (h->state == (uint8_t) State::Dead)
 			(void) vacuum->dead.add(address);
 	}
