@@ -232,7 +232,7 @@ start_server()
 {
     server=$("$here/server.sh" create -u postgres -c shared_buffers=256MB \
         -c maintenance_work_mem=256MB -c max_worker_processes=8 -c wal_level=replica \
-        -c max_prepared_transactions=4) || return 1
+        -c max_prepared_transactions=4 -c autovacuum=off) || return 1
     "$here/server.sh" start "$server" || return 1
     eval "$("$here/server.sh" env "$server")"
 }

@@ -22,14 +22,23 @@ typedef enum FaultAction
 	FAULT_WAIT
 } FaultAction;
 
-/* What the setting says. */
+/* What the setting says of one point. */
 typedef struct Fault
 {
 	FaultAction action;
 	int point;
-	int passage; /* the action is at this one, and no other */
-	int key;     /* of the advisory lock */
+	int passage;  /* the action is at this one, and no other */
+	int key;      /* of the advisory lock */
+	int passages; /* so far */
 } Fault;
+
+#define MAX_FAULTS 4
+
+typedef struct Faults
+{
+	int count;
+	Fault fault[MAX_FAULTS];
+} Faults;
 
 static const char *const point_names[] = {
 #define OMENDB_FAULT_POINT_NAME(name) #name,
@@ -39,8 +48,7 @@ static const char *const point_names[] = {
 static const char *const action_names[] = {"", "error", "kill9", "wait"};
 
 static char *fault_setting;
-static Fault fault;
-static int passages;
+static Faults faults;
 
 static int
 find_name(const char *const *names, int count, const char *name)
@@ -60,8 +68,6 @@ parse_fault(const char *setting, Fault *out)
 
 	memset(out, 0, sizeof(*out));
 	out->passage = out->key = 1;
-	if (setting == NULL || setting[0] == '\0')
-		return true;
 	if (sscanf(setting, "%63[^:]:%15[^:]:%d:%d", name, action, &out->passage, &out->key) < 2)
 		return false;
 	out->point = find_name(point_names, lengthof(point_names), name);
@@ -70,12 +76,32 @@ parse_fault(const char *setting, Fault *out)
 }
 
 static bool
+parse_faults(const char *setting, Faults *out)
+{
+	memset(out, 0, sizeof(*out));
+	while (setting != NULL && setting[0] != '\0')
+	{
+		char one[128];
+		size_t length = strcspn(setting, ",");
+
+		if (out->count == MAX_FAULTS || length >= sizeof(one))
+			return false;
+		memcpy(one, setting, length);
+		one[length] = '\0';
+		if (!parse_fault(one, &out->fault[out->count++]))
+			return false;
+		setting += length + (setting[length] == ',');
+	}
+	return true;
+}
+
+static bool
 check_fault(char **setting, void **extra, GucSource source)
 {
-	Fault parsed;
+	Faults parsed;
 	StringInfoData names;
 
-	if (parse_fault(*setting, &parsed))
+	if (parse_faults(*setting, &parsed))
 		return true;
 	/* A test reads them from here. */
 	initStringInfo(&names);
@@ -88,15 +114,14 @@ check_fault(char **setting, void **extra, GucSource source)
 static void
 assign_fault(const char *setting, void *extra)
 {
-	(void) parse_fault(setting, &fault);
-	passages = 0;
+	(void) parse_faults(setting, &faults);
 }
 
 void
 omendb_define_fault_point(void)
 {
 	DefineCustomStringVariable("omen_hnsw.fault_point", "Sets where a test stops this session.",
-							   "name:error|kill9|wait[:passage[:key]], see store/fault.h",
+							   "name:error|kill9|wait[:passage[:key]], ..., see store/fault.h",
 							   &fault_setting, "", PGC_SUSET, GUC_NO_SHOW_ALL | GUC_NOT_IN_SAMPLE,
 							   check_fault, assign_fault, NULL);
 }
@@ -113,18 +138,17 @@ wait_for_lock(int key)
 	(void) LockRelease(&tag, ExclusiveLock, false);
 }
 
-void
-omendb_fault(OmendbFaultPoint point)
+static void
+act(const Fault *fault)
 {
-	if (fault.action == FAULT_NONE || (int) point != fault.point || ++passages != fault.passage)
-		return;
-	switch (fault.action)
+	switch (fault->action)
 	{
 		case FAULT_WAIT:
 			/* Whoever waits for a content lock is not seen, nor cancelled. */
 			if (InterruptHoldoffCount > 0)
-				elog(ERROR, "fault point \"%s\" is under a content lock", point_names[point]);
-			wait_for_lock(fault.key);
+				elog(ERROR, "fault point \"%s\" is under a content lock",
+					 point_names[fault->point]);
+			wait_for_lock(fault->key);
 			break;
 		case FAULT_KILL9:
 			if (!RecoveryInProgress() && XactLastRecEnd != InvalidXLogRecPtr)
@@ -133,7 +157,19 @@ omendb_fault(OmendbFaultPoint point)
 			break;
 		default:
 			ereport(ERROR, errcode(ERRCODE_QUERY_CANCELED),
-					errmsg("fault point \"%s\"", point_names[point]));
+					errmsg("fault point \"%s\"", point_names[fault->point]));
+	}
+}
+
+void
+omendb_fault(OmendbFaultPoint point)
+{
+	for (int i = 0; i < faults.count; i++)
+	{
+		Fault *fault = &faults.fault[i];
+
+		if ((int) point == fault->point && ++fault->passages == fault->passage)
+			act(fault);
 	}
 }
 

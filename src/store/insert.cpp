@@ -26,6 +26,8 @@ namespace
 constexpr uint32_t kJoinAttempts = 4;
 /* Searches of one row that led nowhere: only what is damaged does that for long. */
 constexpr uint32_t kAttempts = 100;
+/* Nodes that a search may expand among dead ones, in windows. */
+constexpr size_t kDeadWindows = 16;
 
 /* Hints of this backend, for all insertions. */
 RecentBuffers recent_buffers;
@@ -36,6 +38,8 @@ struct CopyVisitor
 	OmendbInsert *s;
 	Array<Copy> *out;
 	bool join;
+	size_t live; /* nodes of out that are */
+	size_t most; /* nodes in out */
 
 	float
 	distance(const quant::Query &query, const uint8_t *record)
@@ -61,6 +65,7 @@ struct CopyVisitor
 		memcpy(s->vectors.data + s->vectors.size, vector, size);
 		s->vectors.size += bytes;
 		(void) out->push(copy);
+		live += h->state == (uint8_t) State::Live;
 		if (join && h->state == (uint8_t) State::Live && h->scale == s->row_meta.scale &&
 			h->self_dot == s->row_meta.self_dot &&
 			size == quant::stored_size(s->space, s->stored) && memcmp(vector, s->stored, size) == 0)
@@ -81,20 +86,38 @@ struct CopyVisitor
 	bool
 	done() const
 	{
-		return s->joinable;
+		return s->joinable || out->size >= most;
 	}
 };
+
+/*
+ * Dead nodes, which are many while VACUUM is at work, have kept the live ones behind them
+ * out of the pool. Once more: what is not let in is kept, and comes in when those run out.
+ */
+void
+collect_beyond(OmendbInsert *s, uint32_t level, const Array<graph::Candidate> *starts,
+			   CopyVisitor *visitor)
+{
+	visitor->out->size = visitor->live = 0;
+	visitor->most = kDeadWindows * s->meta.ef_construction;
+	(void) s->pool.start(s->meta.ef_construction, true);
+	for (size_t i = 0; i < starts->size; i++)
+		(void) s->pool.offer((*starts)[i].address, (*starts)[i].distance, 1e-30f);
+	(void) graph::run_search(s->store, s->pool, s->query, level, *visitor);
+}
 
 /* Level by level; nearest first. */
 OmendbStatus
 collect(OmendbInsert *s, uint32_t level, const Array<graph::Candidate> *starts)
 {
 	Array<Copy> *out = &s->found[level];
-	CopyVisitor visitor = {s, out, level == 0 && s->join_allowed};
+	CopyVisitor visitor = {s, out, level == 0 && s->join_allowed, 0, SIZE_MAX};
 
 	out->size = 0;
 	(void) graph::visit_level(s->store, s->pool, s->query, level, s->meta.ef_construction, starts,
 							  visitor);
+	if (visitor.live < out->size && visitor.live < s->shape.max_links && !s->joinable)
+		collect_beyond(s, level, starts, &visitor);
 	std::sort(out->data, out->data + out->size, graph::nearer<Copy>);
 	return OMENDB_OK;
 }
@@ -123,16 +146,35 @@ search(OmendbInsert *s, uint32_t level, uint32_t lowest)
 	count_live(s);
 }
 
-/* Where no way leads down from the entry point: level 0 from the root. */
+/* Level 0 from one node. */
 void
-search_from_root(OmendbInsert *s)
+search_from(OmendbInsert *s, Address start)
 {
 	s->starts.size = 0;
-	(void) s->starts.push(graph::Candidate{0, s->meta.root, kNoAddress});
+	(void) s->starts.push(graph::Candidate{0, start, kNoAddress});
 	s->joinable = false;
 	(void) collect(s, 0, &s->starts);
 	s->store.release();
 	count_live(s);
+}
+
+/*
+ * Where the search met dead nodes alone, or no way led down from the entry point: from
+ * the root, then from any live node of the tree. False: there is one, and it was not
+ * found again. True with s->live 0: no node is alive, and none can become so, since a
+ * node enters the tree below a live one only.
+ */
+bool
+search_tree(OmendbInsert *s)
+{
+	search_from(s, s->meta.root);
+	if (s->live > 0)
+		return true;
+	Address live = find_live(s);
+	if (live == kNoAddress)
+		return true;
+	search_from(s, live);
+	return s->live > 0;
 }
 
 /* Entry point and root as they are now; all else of the meta page never changes. */
@@ -644,8 +686,8 @@ omendb_insert_row(OmendbInsert *insert, Relation index, const void *row, uint32 
 		/* What has its slot already stays a node of its own. */
 		s->join_allowed = attempt < kJoinAttempts && !s->reserved;
 		search(s, s->level, 0);
-		if (s->live == 0 && s->meta.entry != kNoAddress)
-			search_from_root(s);
+		if (s->live == 0 && s->meta.entry != kNoAddress && !search_tree(s))
+			continue;
 		OMENDB_FAULT(insert_searched);
 		if (s->joinable)
 		{

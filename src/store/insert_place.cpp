@@ -311,9 +311,10 @@ adopt_below(OmendbInsert *s, Address from)
 	return false;
 }
 
-/* The tree from its root, node by node: while VACUUM works, all that is near may be dead. */
-bool
-adopt_anywhere(OmendbInsert *s, uint32_t limit)
+/* The tree from its root, node by node, until `wanted` says so of an address: that one. */
+template <typename F>
+Address
+walk_tree(OmendbInsert *s, F wanted)
 {
 	Array<graph::Candidate> *stack = &s->scratch;
 	uint64_t seen = 0;
@@ -327,8 +328,8 @@ adopt_anywhere(OmendbInsert *s, uint32_t limit)
 		CHECK_FOR_INTERRUPTS();
 		if (++seen > (uint64_t) (s->store.blocks() + 1) * s->shape.slots)
 			omendb_page_damaged(s->index, address_block(at), "protected links form a cycle");
-		if (adopt(s, Parent{at, nullptr, limit}))
-			return true;
+		if (wanted(at))
+			return at;
 		const uint8_t *record = s->store.begin_read(at, kNoAddress);
 		if (record == nullptr)
 			continue;
@@ -341,10 +342,35 @@ adopt_anywhere(OmendbInsert *s, uint32_t limit)
 		s->store.end_read();
 		s->store.release();
 	}
-	return false;
+	return kNoAddress;
+}
+
+/* While VACUUM works, all that is near may be dead. */
+bool
+adopt_anywhere(OmendbInsert *s, uint32_t limit)
+{
+	return walk_tree(s, [s, limit](Address at) { return adopt(s, Parent{at, nullptr, limit}); }) !=
+		   kNoAddress;
 }
 
 } // namespace
+
+Address
+find_live(OmendbInsert *s)
+{
+	return walk_tree(s,
+					 [s](Address at)
+					 {
+						 const uint8_t *record = s->store.begin_read(at, kNoAddress);
+						 bool live = record != nullptr &&
+									 graph::header(record)->state == (uint8_t) State::Live &&
+									 graph::header(record)->level == 0;
+						 if (record != nullptr)
+							 s->store.end_read();
+						 s->store.release();
+						 return live;
+					 });
+}
 
 bool
 place_in_tree(OmendbInsert *s)

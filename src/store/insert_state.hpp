@@ -181,6 +181,8 @@ void keep_room(OmendbInsert *s, Room *room, bool more);
 
 /* ---- insert_place.cpp ---- */
 
+/* A live node of level 0 in the protected tree, by a walk from s->meta.root, or kNoAddress. */
+Address find_live(OmendbInsert *s);
 /* s->record for a level above 0 into a free slot: s->address and its generation. */
 void place_above(OmendbInsert *s);
 /*
