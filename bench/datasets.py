@@ -11,12 +11,15 @@ import importlib
 import json
 import os
 import pathlib
+import re
 import subprocess
 import tarfile
 import zlib
 
 import numpy
 
+import spaces
+from spaces import SEED, STEP, TILE, Sparse, normalised
 from terminal import progress, say
 
 FASHION = pathlib.Path("/usr/share/datasets/fashion-mnist")  # Debian: dataset-fashion-mnist
@@ -25,23 +28,21 @@ WORDS_DIM = 100
 QUERIES = 1000
 DEPTH = 100  # exact neighbours kept of each query
 CHOSEN = 2 * DEPTH  # of which float32 makes the first choice
-SEED = 20240229
-STEP = 1 << 14  # rows at a time, where an array of all would be too large
 CLUSTERS, CENTRE_DIM, LATENT_DIM = 60, 30, 20  # of mixture
+# Of topics; a row mixes topics of one neighbourhood, and LENGTH are its elements.
+TOPICS, TERMS, MIXED, NEIGHBOURHOOD, LENGTH = 1000, 120, 4, 20, 100
 
 
 class DataSet:
-    """Base vectors, queries that are not among them, the metric, and for each
-    query the distances of its DEPTH nearest, by brute force. IDS are those of the
-    base vectors that count, ascending; rows is how many they are. A synthetic set
-    has the cluster of each base vector as its label."""
+    """Base vectors, queries that are not among them, both rows of a type as spaces.py
+    has them, the metric, and for each query the distances of its DEPTH nearest, by
+    brute force. IDS are those of the base vectors that count, ascending; rows is how
+    many they are. A synthetic set has the cluster of each base vector as its label."""
 
-    def __init__(self, name, metric, base, queries, cache, labels=None):
+    def __init__(self, name, space, base, queries, cache, labels=None):
         self.name = name
-        self.metric = metric
-        # Float32 once: what is that already is not copied, nor read from its file.
-        self.base = numpy.ascontiguousarray(base, "f4")
-        self.queries = numpy.ascontiguousarray(queries, "f4")
+        self.type, self.metric = space
+        self.base, self.queries = base, queries
         self.rows, self.dim = self.base.shape
         self.ids = numpy.arange(self.rows)
         self.cache = cache
@@ -49,8 +50,8 @@ class DataSet:
 
     def first(self, rows):
         """The same with fewer rows; the vectors are not copied."""
-        return DataSet(self.name, self.metric, self.base[:rows], self.queries, self.cache,
-                       None if self.labels is None else self.labels[:rows])
+        return DataSet(self.name, (self.type, self.metric), self.base[:rows], self.queries,
+                       self.cache, None if self.labels is None else self.labels[:rows])
 
     def subset(self, ids):
         """The same where only those rows count; they keep their ids."""
@@ -69,15 +70,25 @@ class DataSet:
         return exact_limits(self, self.cache)
 
     def distances(self, ids, query):
-        """In float64: squared L2, negative inner product, or cosine distance."""
-        near = self.base[ids].astype("f8")
-        far = self.queries[query].astype("f8")
-        if self.metric == "l2":
-            return ((near - far) ** 2).sum(axis=1)
-        if self.metric == "ip":
-            return -(near * far).sum(axis=1)
-        lengths = numpy.sqrt((near ** 2).sum(axis=1) * (far ** 2).sum())
-        return 1 - (near * far).sum(axis=1) / lengths
+        """In float64; see spaces.distances()."""
+        return spaces.distances(self.metric, self.base[ids], self.queries, query)
+
+    # ---- in SQL ----
+
+    @property
+    def column(self):
+        return f"{self.type}({self.dim})"
+
+    @property
+    def operator(self):
+        return spaces.OPERATORS[self.metric]
+
+    @property
+    def opclass(self):
+        return f"{self.type}_{self.metric}_ops"
+
+    def text(self, query):
+        return spaces.text(self.type, self.queries, query)
 
 
 # ---- where the vectors come from ----
@@ -178,6 +189,55 @@ def mixture(rows, dim):
     return vectors, near
 
 
+def topics(rows, dim):
+    """Sparse rows like a learned weighting of documents' terms: some LENGTH of DIM, a few
+    of which are in a great share of the rows. Each topic has TERMS terms drawn by Zipf's
+    law, with weights that are larger for what few topics have. A row is the heaviest
+    terms of a mixture of MIXED topics, each with noise of its own, and logarithms of
+    the weights. Topics lie on a ring, and are mixed with those beside them: rows
+    without a topic in common are about equally far, so there must be a way between."""
+    generator = numpy.random.default_rng(SEED)
+    chance = 1 / numpy.arange(1, dim + 1)
+    terms = numpy.stack([generator.choice(dim, TERMS, replace=False, p=chance / chance.sum())
+                         for _ in range(TOPICS)])
+    rare = numpy.log(1 + TOPICS / numpy.bincount(terms.ravel(), minlength=dim)[terms])
+    weights = generator.exponential(1, terms.shape) * rare
+    popular = generator.pareto(1.5, TOPICS) + 0.3
+    near = generator.choice(TOPICS, (rows + QUERIES, 1), p=popular / popular.sum())
+    beside = generator.normal(0, NEIGHBOURHOOD, (rows + QUERIES, MIXED)).round().astype("i8")
+    near = (near + beside) % TOPICS
+    scratch = numpy.zeros((min(TILE, len(near)), dim))
+    parts = [mixed(generator, scratch, terms, weights, near[first:first + TILE])
+             for first in progress(range(0, len(near), TILE), "topics")]
+    lengths, indices, values = map(numpy.concatenate, zip(*parts))
+    starts = numpy.concatenate([[0], numpy.cumsum(lengths)])
+    return Sparse(starts, indices.astype("i4"), values.astype("f4"), dim), near[:, 0]
+
+
+def mixed(generator, scratch, terms, weights, near):
+    """How many terms each row has, the terms, their weights; SCRATCH is zeros."""
+    rows = numpy.arange(len(near))[:, None]
+    share = generator.dirichlet(numpy.ones(MIXED), len(near))
+    values = weights[near] * share[:, :, None] * generator.lognormal(0, 0.5, (*near.shape, TERMS))
+    for number in range(MIXED):
+        scratch[rows, terms[near[:, number]]] += values[:, number]
+    # A term that two of the topics have counts once, with both weights.
+    for number in range(MIXED):
+        values[:, number] = scratch[rows, terms[near[:, number]]]
+        scratch[rows, terms[near[:, number]]] = 0
+    values = numpy.log1p(values.reshape(len(near), -1))
+    order = numpy.argsort(-values, axis=1)
+    values = numpy.take_along_axis(values, order, axis=1)
+    indices = numpy.take_along_axis(terms[near].reshape(values.shape), order, axis=1)
+    lengths = generator.lognormal(numpy.log(LENGTH), 0.3, len(near)).astype("i8") + 1
+    indices[(numpy.arange(values.shape[1]) >= lengths[:, None]) | (values == 0)] = \
+        scratch.shape[1]
+    order = numpy.argsort(indices, axis=1)
+    indices = numpy.take_along_axis(indices, order, axis=1)
+    kept = indices < scratch.shape[1]
+    return kept.sum(axis=1), indices[kept], numpy.take_along_axis(values, order, axis=1)[kept]
+
+
 # ---- files ----
 
 HEADS = {".fbin": "<f4", ".u8bin": "u1", ".i8bin": "i1"}  # u32 rows, u32 dim, values
@@ -227,19 +287,29 @@ def from_file(text, options, rows):
 
 
 SOURCES = {"fashion": fashion, "sift": sift, "words": words}
-SYNTHETIC = {"random": random, "mixture": mixture}
+SYNTHETIC = {"random": random, "mixture": mixture, "topics": topics}
 FILES = {".hdf5", ".h5", *HEADS, *EACH}
 
 
-def load(name, options, rows):
-    """NAME is one of SOURCES, SYNTHETIC:ROWS:DIM or a file; rows None means all."""
+@functools.lru_cache(maxsize=1)
+def synthetic(kind, rows, dim):
+    """The last one is kept: it may come again as another type or metric."""
+    return SYNTHETIC[kind](rows, dim)
+
+
+def load(text, options, rows):
+    """NAME, or NAME@TYPE_METRIC as another type than vector or with another metric; the
+    name is one of SOURCES, SYNTHETIC:ROWS:DIM or a file; rows None means all."""
+    name, _, space = text.partition("@")
     kind, *shape = name.split(":")
-    labels = None
+    labels, type_ = None, "vector"
     if kind in SYNTHETIC and len(shape) == 2:
         count = int(shape[0])
-        vectors, labels = SYNTHETIC[kind](count, int(shape[1]))
-        metric, base, queries = "l2", vectors[:count][:rows], vectors[count:]
+        vectors, labels = synthetic(kind, count, int(shape[1]))
+        metric, base, queries = "l2", vectors[:min(count, rows or count)], vectors[count:]
         labels = labels[:len(base)]
+        if isinstance(vectors, Sparse):
+            type_, metric = "sparsevec", "ip"
     elif name in SOURCES:
         metric, base, queries = SOURCES[name](options, rows)
     elif pathlib.Path(kind).suffix in FILES:
@@ -247,7 +317,10 @@ def load(name, options, rows):
         name = pathlib.Path(kind).stem
     else:
         raise SystemExit(f"bench: no data set '{name}'")
-    return DataSet(name, metric, base, queries, options.cache, labels)
+    type_, metric = spaces.parsed(space, type_, metric)
+    base, queries = spaces.converted(type_, base, queries)
+    return DataSet(name + (f"@{space}" if space else ""), (type_, metric), base, queries,
+                   options.cache, labels)
 
 
 # ---- exact answers ----
@@ -263,23 +336,23 @@ def exact_limits(data_set, cache):
     """The distances of the DEPTH nearest of every query, ascending, infinite where
     there are fewer rows. Distances, not ids: any row as near as the k-th is a
     right answer, there are ties."""
-    name = data_set.name.replace(":", "-")
+    name = re.sub(r"[^\w.-]", "-", data_set.name)
     # The queries stand for the data: other files may have the same name.
     sum32 = zlib.crc32(data_set.queries.tobytes())
     if data_set.is_subset():
         sum32 = zlib.crc32(data_set.ids.tobytes(), sum32)
-    path = cache / f"{name}-{data_set.rows}-{sum32:08x}.exact.npy"
+    path = cache / f"{name}-{data_set.metric}-{data_set.rows}-{sum32:08x}.exact.npy"
     if path.exists():
         return numpy.load(path)
     say(f"{data_set.name}: exact answers by brute force")
+    search = spaces.searcher(data_set.metric, data_set.base, data_set.ids, CHOSEN)
     queries = data_set.queries
-    if data_set.metric == "cosine":
-        queries = normalised(queries)
     workers = os.cpu_count() or 1
-    parts = numpy.array_split(queries, 4 * workers)
+    step = -(-len(queries) // (4 * workers))
+    parts = [queries[first:first + step] for first in range(0, len(queries), step)]
     # Threads, because numpy's plain BLAS uses one core.
     with concurrent.futures.ThreadPoolExecutor(workers) as pool:
-        found = pool.map(lambda some: nearest(data_set, some), parts)
+        found = pool.map(search, parts)
         ids = numpy.concatenate(list(progress(found, "exact answers", len(parts))))
     limits = numpy.full((len(queries), DEPTH), numpy.inf)
     for query, chosen in enumerate(ids):
@@ -287,29 +360,3 @@ def exact_limits(data_set, cache):
         limits[query, :len(distances)] = distances
     save(path, limits)
     return limits
-
-
-def normalised(vectors):
-    return vectors / numpy.sqrt((vectors.astype("f8") ** 2).sum(axis=1))[:, None].astype("f4")
-
-
-def nearest(data_set, queries):
-    """The ids of the CHOSEN nearest by float32 arithmetic, in any order. Its
-    rounding is far smaller than what separates the 100th from the 200th."""
-    ids = numpy.empty((len(queries), 0), "i8")
-    near = numpy.empty((len(queries), 0), "f4")
-    for start in range(0, data_set.rows, STEP):
-        here_ids = data_set.ids[start:start + STEP]
-        block = data_set.base[here_ids]
-        if data_set.metric == "cosine":
-            block = normalised(block)
-        here = -2 * (queries @ block.T)
-        if data_set.metric != "ip":
-            here += (block * block).sum(axis=1)
-        near = numpy.concatenate([near, here], axis=1)
-        ids = numpy.concatenate([ids, numpy.broadcast_to(here_ids, here.shape)], axis=1)
-        if near.shape[1] > CHOSEN:
-            kept = numpy.argpartition(near, CHOSEN, axis=1)[:, :CHOSEN]
-            near = numpy.take_along_axis(near, kept, axis=1)
-            ids = numpy.take_along_axis(ids, kept, axis=1)
-    return ids

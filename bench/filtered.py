@@ -8,7 +8,7 @@ import numpy
 import tables
 from measure import build_all, dropped_on_error, fault, open_all, query_all
 from modes import close_all
-from systems import OPCLASS, make_systems
+from systems import make_systems
 from writes import only_servers
 
 # Of a thousand buckets, which say nothing about the vectors.
@@ -88,11 +88,10 @@ def one_filter(run, systems, data_set, share, where):
 
 def chosen(system):
     """The node that the planner puts under the Limit when nothing is forbidden."""
-    _, operator = OPCLASS[system.data_set.metric]
-    text = ",".join(repr(float(value)) for value in system.data_set.queries[0])
+    data_set = system.data_set
     (plan,), = system.connection.execute(
         f"EXPLAIN (FORMAT JSON) SELECT id FROM items WHERE {system.where} "
-        f"ORDER BY embedding {operator} '[{text}]' LIMIT 10").fetchall()
+        f"ORDER BY embedding {data_set.operator} '{data_set.text(0)}' LIMIT 10").fetchall()
     plan = json.loads(plan) if isinstance(plan, str) else plan
     node = plan[0]["Plan"]["Plans"][0]
     return "the index" if node.get("Index Name") == "items_embedding_idx" else node["Node Type"]

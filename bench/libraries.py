@@ -19,6 +19,13 @@ def probes(usual, lists):
     return [ef for ef in (1, 2, *usual) if ef < lists] + [lists]
 
 
+def floats(data_set, who):
+    """The same, if it is what the libraries are measured with here."""
+    if data_set.type not in ("vector", "halfvec") or data_set.metric == "l1":
+        raise RuntimeError(f"{who} is not measured with {data_set.type}, {data_set.metric}")
+    return data_set
+
+
 class Hnswlib:
     """The library in a process of its own, which hnswlib_bench.cpp is."""
 
@@ -42,7 +49,7 @@ class Hnswlib:
         return self.program is not None
 
     def open(self, data_set):
-        self.data_set = data_set
+        self.data_set = floats(data_set, self.name)
         return {}
 
     def vectors(self):
@@ -130,7 +137,7 @@ class Faiss:
         return int(4 * self.data_set.rows ** 0.5)
 
     def open(self, data_set):
-        self.data_set = data_set
+        self.data_set = floats(data_set, self.name)
         self.queries = self.changed(data_set.queries)
         return {"faiss": self.faiss.__version__}
 

@@ -9,7 +9,7 @@ import numpy
 
 import datasets
 import tables
-from measure import (MARGIN, TARGETS, at_default, build_all, build_one, build_seconds,
+from measure import (ENOUGH, MARGIN, TARGETS, at_default, build_all, build_one, build_seconds,
                      dropped_on_error, fault, open_all, query_all)
 from server import drop_page_cache
 from systems import make_systems
@@ -31,10 +31,10 @@ class Run:
         rows = rows or max(self.options.rows, default=None)
         for name in self.options.data_sets:
             data_set = datasets.load(name, self.options, rows)
-            say(f"\n== {data_set.name}: {data_set.rows} x {data_set.dim}, {data_set.metric}, "
-                f"{len(data_set.queries)} queries")
+            say(f"\n== {data_set.name}: {data_set.rows} x {data_set.dim}, {data_set.type}, "
+                f"{data_set.metric}, {len(data_set.queries)} queries")
             result = {"name": data_set.name, "rows": data_set.rows, "dim": data_set.dim,
-                      "metric": data_set.metric}
+                      "type": data_set.type, "metric": data_set.metric}
             self.results["data_sets"].append(result)
             yield data_set, result
             self.save()
@@ -51,14 +51,14 @@ def close_all(systems):
 
 # ---- compare, shapes ----
 
-def compare_one(run, data_set, result, ks):
+def compare_one(run, data_set, result, ks, enough=ENOUGH):
     everyone = make_systems(run.options)
     systems = list(everyone)
     results = result["systems"] = {system.name: {"points": []} for system in systems}
     try:
         open_all(systems, results, data_set)
         build_all(systems, results, run.options.builds)
-        query_all(systems, results, run.options, ks)
+        query_all(systems, results, run.options, ks, enough)
     finally:
         close_all(everyone)
 
@@ -75,6 +75,14 @@ def shapes(run):
     for data_set, result in run.data_sets():
         compare_one(run, data_set, result, (10,))
     return list(tables.shapes(run.results["data_sets"]))
+
+
+def types(run):
+    """The same over types and operator classes: what each takes and gives."""
+    for data_set, result in run.data_sets():
+        compare_one(run, data_set, result, (10,), TARGETS[0] + 2 * MARGIN)
+    data_sets = run.results["data_sets"]
+    return [*tables.types(data_sets), "", *tables.type_points(data_sets)]
 
 
 # ---- build ----
@@ -288,4 +296,4 @@ def cold_start(system, count):
 
 
 RUNS = {"compare": compare, "build": build, "scaling": scaling, "memory": memory,
-        "cold": cold, "shapes": shapes}
+        "cold": cold, "shapes": shapes, "types": types}

@@ -18,6 +18,7 @@ MODES = {
     "memory": "builds whose graph does not fit into maintenance_work_mem",
     "cold": "the first queries after a restart",
     "shapes": "storage parameters over data of several dimensions",
+    "types": "halfvec, bit, sparsevec and L1 at equal recall",
     "insert": "COPY and INSERT into an indexed table: rows/s, two backends, a stream, WAL",
     "inserted": "recall and queries/s of rows that came by COPY, beside a build of them",
     "vacuum": "DELETE and VACUUM: seconds and WAL; recall after 30 % were deleted",
@@ -28,17 +29,22 @@ MODES = {
     "targets": "the project's targets: measured, met or not",
 }
 
+TYPES = ("sift@halfvec_l2,words@halfvec_ip,words@halfvec_cosine,sift@vector_l1,"
+         "sift@halfvec_l1,sift@bit_hamming,words@bit_jaccard,"
+         + ",".join(f"topics:100000:30000@sparsevec_{metric}"
+                    for metric in ("l2", "ip", "cosine", "l1")))
+
 # What an option is in a mode when it is not given; the first column is for the
 # modes that do not say.
 DEFAULTS = {
     "data_sets": {"": "sift", "compare": "fashion,words,sift", "inserted": "sift,words",
                   "shapes": "mixture:100000:32,words,sift,mixture:100000:384,fashion,"
-                            "mixture:30000:1536"},
+                            "mixture:30000:1536", "types": TYPES},
     "rows": {"": [], "build": [10000, 100000, ALL_ROWS],
              "scaling": [50000, 100000, 200000, 400000, ALL_ROWS], "shapes": [100000],
-             "insert": [100000], "inserted": [100000], "vacuum": [200000], "churn": [100000],
-             "update": [100000], "clients": [200000], "filtered": [200000],
-             "targets": [200000]},
+             "types": [100000], "insert": [100000], "inserted": [100000], "vacuum": [200000],
+             "churn": [100000], "update": [100000], "clients": [200000],
+             "filtered": [200000], "targets": [200000]},
     "systems": {"": "omendb,pgvector", "compare": "omendb,pgvector,hnswlib",
                 "build": "omendb,pgvector,hnswlib", "scaling": "omendb,pgvector,hnswlib",
                 "targets": "omendb"},
@@ -48,6 +54,7 @@ DEFAULTS = {
     "omendb_with": {"": [""], "shapes": ["", "m = 8", "m = 12", "m = 24", "m = 32",
                                          "ef_construction = 32", "ef_construction = 128",
                                          "storage = half"]},
+    "budget": {"": 8, "types": 4},
     # All sizes at once must fit.
     "shared_buffers": {"": "4GB", "scaling": "6GB", "shapes": "8GB"},
 }
@@ -66,7 +73,9 @@ def parser(description):
     add = made.add_argument
     add("mode", nargs="?", choices=list(MODES), default="compare", metavar="MODE")
     add("--data-sets", metavar="NAMES", help="of fashion, words, sift, random:ROWS:DIM, "
-        "mixture:ROWS:DIM, FILE.hdf5, BASE or BASE:QUERIES (.fvecs .bvecs .ivecs .fbin .u8bin)")
+        "mixture:ROWS:DIM, topics:ROWS:DIM, FILE.hdf5, BASE or BASE:QUERIES (.fvecs .bvecs "
+        ".ivecs .fbin .u8bin); each may end with @TYPE, @METRIC or @TYPE_METRIC, as in "
+        "sift@halfvec_ip, words@l1, sift@bit_hamming")
     add("--metric", choices=("l2", "cosine", "ip"), help="of files that do not say")
     add("--systems", metavar="NAMES",
         help="of omendb, pgvector, ivfflat, hnswlib, faiss, faiss-ivfpq")
@@ -81,7 +90,7 @@ def parser(description):
         "each COPY, each UPDATE")
     add("--rounds", type=int, default=10, metavar="N")
     add("--per-round", type=int, default=100, metavar="N", help="queries of a system's turn")
-    add("--budget", type=float, default=8, metavar="SECONDS",
+    add("--budget", type=float, metavar="SECONDS",
         help="after which a system takes no more turns at one ef (but at least "
              f"{MIN_ROUNDS})")
     add("--cache", type=pathlib.Path, default=TOP / "build" / "bench", metavar="FOLDER")
@@ -111,7 +120,8 @@ def completed(options):
             setattr(options, name, by_mode.get(options.mode, by_mode[""]))
             if name == "data_sets" and not options.data:
                 # Without its folder there is no sift.
-                options.data_sets = re.sub(r"\bsift\b,?", "", options.data_sets) or "fashion"
+                options.data_sets = re.sub(r"\bsift\b(@\w+)?,?", "",
+                                           options.data_sets) or "fashion"
     options.data_sets = options.data_sets.strip(",").split(",")
     for name, modes in LISTS.items():
         if len(getattr(options, name)) > 1 and options.mode not in modes:

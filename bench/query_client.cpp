@@ -4,24 +4,25 @@
 //
 //   query_client CONNINFO          its first answer is libpq's version
 //   sql TEXT                       values end with 0x1f, rows with 0x1e
-//   vectors FILE                   of which queries and rows are made
-//   prepare NAME TYPE TEXT         a statement; $1 is of that type
+//   values TYPE FILE               which queries and rows are made of
+//   prepare NAME TEXT              a statement; $1 is of that type
 //   run NAME FIRST COUNT           queries FIRST .. FIRST + COUNT - 1
 //   floor COUNT                    a one-row SELECT as often
-//   copy TABLE ID FIRST COUNT BATCH    vectors FIRST .. FIRST + COUNT - 1 as rows
+//   copy TABLE ID FIRST COUNT BATCH    values FIRST .. FIRST + COUNT - 1 as rows
 //   insert TABLE ID FIRST COUNT BATCH  (id, embedding), ID the first; so many of
 //                                  them in each COPY or prepared multi-row INSERT
 //
-// FILE: u32 vectors, u32 dim, then all of them as float32. The answer to run:
-// COUNT x i64 nanoseconds, COUNT x i64 rows found, then the ids, i64 each; to
-// floor, copy and insert: an i64 of nanoseconds for each statement. Parameters,
-// ids and what is copied are binary.
+// FILE: u32 values, then of each u32 bytes and what the type's receive function
+// reads, whatever the type. The answer to run: COUNT x i64 nanoseconds, COUNT x
+// i64 rows found, then the ids, i64 each; to floor, copy and insert: an i64 of
+// nanoseconds for each statement. Parameters, ids and what is copied are binary.
 #include <algorithm>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <ctime>
+#include <fstream>
 #include <iostream>
 #include <sstream>
 #include <stdexcept>
@@ -75,33 +76,28 @@ append(std::string &out, const std::vector<int64_t> &values)
 	out.append(reinterpret_cast<const char *>(values.data()), values.size() * sizeof(int64_t));
 }
 
-// What vector_recv() reads: int16 dim, int16 unused, dim x float4.
 std::vector<std::string>
-read_vectors(const std::string &path)
+read_values(const std::string &path)
 {
-	std::FILE *file = std::fopen(path.c_str(), "rb");
-	uint32_t head[2];
+	std::ifstream file(path, std::ios::binary);
+	uint32_t count = 0;
 
-	if (!file || std::fread(head, sizeof head, 1, file) != 1)
+	if (!file.read(reinterpret_cast<char *>(&count), sizeof count))
 	{
 		throw std::runtime_error("cannot read " + path);
 	}
-	std::vector<std::string> messages(head[0]);
-	std::vector<uint32_t> row(head[1]);
+	std::vector<std::string> messages(count);
 	for (std::string &message : messages)
 	{
-		if (std::fread(row.data(), sizeof row[0], row.size(), file) != row.size())
+		uint32_t bytes = 0;
+
+		file.read(reinterpret_cast<char *>(&bytes), sizeof bytes);
+		message.resize(file ? bytes : 0);
+		if (!file.read(message.data(), static_cast<std::streamsize>(message.size())))
 		{
 			throw std::runtime_error(path + " is too short");
 		}
-		put(message, static_cast<uint16_t>(row.size()));
-		put(message, uint16_t{0});
-		for (uint32_t bits : row)
-		{
-			put(message, bits);
-		}
 	}
-	std::fclose(file);
 	return messages;
 }
 
@@ -163,7 +159,8 @@ private:
 	}
 
 	PGconn *connection_;
-	std::vector<std::string> queries_;
+	std::vector<std::string> values_; // what the type's receive function reads
+	Oid type_ = 0;
 	bool has_floor_ = false;
 	std::string inserts_; // what "insert" is prepared for
 };
@@ -217,7 +214,7 @@ Client::run(const std::string &name, size_t first, size_t count)
 	std::vector<int64_t> times(count), found(count), ids;
 	std::string out;
 
-	if (first > queries_.size() || count > queries_.size() - first)
+	if (first > values_.size() || count > values_.size() - first)
 	{
 		throw std::runtime_error("no such query");
 	}
@@ -226,7 +223,7 @@ Client::run(const std::string &name, size_t first, size_t count)
 	for (size_t i = 0; i < count; i++)
 	{
 		int64_t start = now();
-		PGresult *result = execute(name.c_str(), queries_[first + i]);
+		PGresult *result = execute(name.c_str(), values_[first + i]);
 		int rows = PQntuples(result);
 		for (int row = 0; row < rows; row++)
 		{
@@ -288,7 +285,7 @@ Client::copy(const std::string &table, int64_t id, size_t first, size_t count)
 	out.reserve(2 * piece);
 	for (size_t i = 0; i < count && sent; i++)
 	{
-		const std::string &message = queries_[first + i];
+		const std::string &message = values_[first + i];
 
 		put(out, uint16_t{2});
 		put(out, uint32_t{4});
@@ -334,12 +331,11 @@ Client::prepare_insert(const std::string &table, size_t rows)
 		PQclear(checked(PQexec(connection_, "DEALLOCATE \"insert\""), PGRES_COMMAND_OK));
 		inserts_.clear();
 	}
-	Oid vector = type_of("vector");
 	for (size_t row = 0; row < rows; row++)
 	{
 		text += (row == 0 ? "($" : ", ($") + std::to_string(2 * row + 1) + ", $" +
 				std::to_string(2 * row + 2) + ")";
-		types.insert(types.end(), {INT4_OID, vector});
+		types.insert(types.end(), {INT4_OID, type_});
 	}
 	PQclear(checked(PQprepare(connection_, "insert", text.c_str(), static_cast<int>(types.size()),
 							  types.data()),
@@ -357,7 +353,7 @@ Client::insert(int64_t id, size_t first, size_t count)
 	for (size_t i = 0; i < count; i++)
 	{
 		put(ids[i], static_cast<uint32_t>(id + static_cast<int64_t>(i)));
-		for (const std::string *each : {&ids[i], &queries_[first + i]})
+		for (const std::string *each : {&ids[i], &values_[first + i]})
 		{
 			values.push_back(each->data());
 			lengths.push_back(static_cast<int>(each->size()));
@@ -377,7 +373,7 @@ Client::write(bool copies, std::istringstream &words)
 	size_t first = 0, count = 0, batch = 0;
 
 	if (!(words >> table >> id >> first >> count >> batch) || batch == 0 ||
-		first > queries_.size() || count > queries_.size() - first)
+		first > values_.size() || count > values_.size() - first)
 	{
 		throw std::runtime_error("no such rows");
 	}
@@ -416,14 +412,15 @@ Client::answer(const std::string &line)
 	{
 		return sql(text);
 	}
-	if (command == "vectors" && std::getline(words >> std::ws, text))
+	if (command == "values" && words >> type && std::getline(words >> std::ws, text))
 	{
-		queries_ = read_vectors(text);
+		values_ = read_values(text);
+		type_ = type_of(type);
 		return "";
 	}
-	if (command == "prepare" && words >> name >> type && std::getline(words >> std::ws, text))
+	if (command == "prepare" && words >> name && std::getline(words >> std::ws, text))
 	{
-		prepare(name, type_of(type), text);
+		prepare(name, type_, text);
 		return "";
 	}
 	if (command == "run" && words >> name >> first >> count)

@@ -11,6 +11,8 @@ import time
 import numpy
 import psycopg
 
+import spaces
+
 HERE = pathlib.Path(__file__).resolve().parent
 SERVER = HERE.parent / "test" / "server.sh"
 DROP_CACHES = pathlib.Path("/proc/sys/vm/drop_caches")
@@ -34,7 +36,7 @@ def compile_program(cache, source, flags, libraries=()):
 
 
 def write_vectors(path, parts, change=None):
-    """What both programs read: a count for each part, the dimension, float32; each
+    """What hnswlib_bench.cpp reads: a count for each part, the dimension, float32; each
     block of rows changed on the way."""
     step = 1 << 14
     with open(path, "wb") as file:
@@ -169,9 +171,19 @@ class QueryClient:
         return [row.split("\x1f")[:-1] for row in rows]
 
     def prepare(self, name, text):
+        """A statement whose $1 has the type of what was given to it."""
         if name not in self.prepared:
-            self.ask(f"prepare {name} vector {text}")
+            self.ask(f"prepare {name} {text}")
             self.prepared.add(name)
+
+    def give(self, cache, type_, rows):
+        """Rows that are to be queries, or written."""
+        path = cache / f"query_client.{os.getpid()}.rows"
+        spaces.write_messages(path, type_, rows)
+        try:
+            self.ask(f"values {type_} {path}")
+        finally:
+            path.unlink()
 
     def run(self, name, first, count):
         """The ids that each query found, and its seconds."""

@@ -10,36 +10,19 @@ import re
 import threading
 import time
 
-import numpy
 import psycopg
 
 from libraries import Faiss, Hnswlib, probes
-from server import QueryClient, compile_program, pg_config, write_vectors
+from server import QueryClient, compile_program, pg_config
+from spaces import copy_rows, wire
 from terminal import say
 
 COUNTED = 50  # queries whose buffer accesses are counted
-OPCLASS = {"l2": ("vector_l2_ops", "<->"), "cosine": ("vector_cosine_ops", "<=>"),
-           "ip": ("vector_ip_ops", "<#>")}
 DEFAULT_EF = None  # of turn(): whatever the server's default is
 
 
-def copy_rows(ids, vectors, labels=None):
-    """Rows in COPY's binary format, filled in by column: a loop over rows in
-    Python would take longer than the server does."""
-    columns = [("fields", ">i2"), ("id_bytes", ">i4"), ("id", ">i4"),
-               ("vector_bytes", ">i4"), ("dim", ">i2"), ("unused", ">i2"),
-               ("values", ">f4", (vectors.shape[1],))]
-    if labels is not None:
-        columns += [("label_bytes", ">i4"), ("label", ">i4")]
-    rows = numpy.empty(len(vectors), dtype=columns)
-    rows["fields"] = 2
-    if labels is not None:
-        rows["fields"], rows["label_bytes"], rows["label"] = 3, 4, labels
-    rows["id_bytes"], rows["id"] = 4, ids
-    rows["vector_bytes"] = 4 + 4 * vectors.shape[1]
-    rows["dim"], rows["unused"] = vectors.shape[1], 0
-    rows["values"] = vectors
-    return rows.tobytes()
+class NotTheIndex(RuntimeError):
+    """The planner prefers another plan."""
 
 
 class Workers(threading.Thread):
@@ -139,7 +122,7 @@ class PostgresIndex:
 
     def load(self, ids, columns):
         self.connection.execute(
-            f"CREATE TABLE items (id int PRIMARY KEY, embedding vector({self.data_set.dim}) "
+            f"CREATE TABLE items (id int PRIMARY KEY, embedding {self.data_set.column} "
             f"NOT NULL{columns})")
         start = time.monotonic()
         self.copy("items", ids, self.data_set.labels if " label " in columns else None)
@@ -158,7 +141,7 @@ class PostgresIndex:
             copy.write(b"PGCOPY\n\xff\r\n\0" + bytes(8))
             for first in range(0, len(ids), step):
                 some = ids[first:first + step]
-                copy.write(copy_rows(some, self.data_set.base[some],
+                copy.write(copy_rows(some, wire(self.data_set.type, self.data_set.base[some]),
                                      None if labels is None else labels[some]))
             copy.write(b"\xff\xff")
 
@@ -177,7 +160,6 @@ class PostgresIndex:
         self.connection.execute(f"ALTER TABLE items SET (parallel_workers = {processes - 1})")
         self.connection.execute(f"SET max_parallel_maintenance_workers = {processes - 1}")
         self.connection.execute("CHECKPOINT")
-        opclass, _ = OPCLASS[self.data_set.metric]
         options = f" WITH ({self.parameters()})" if self.parameters() else ""
         self.notices.clear()
         workers = Workers(self.connection.info.backend_pid)
@@ -185,7 +167,8 @@ class PostgresIndex:
         start = time.monotonic()
         try:
             self.connection.execute(f"CREATE INDEX items_embedding_idx ON items "
-                                    f"USING {self.method} (embedding {opclass}){options}")
+                                    f"USING {self.method} "
+                                    f"(embedding {self.data_set.opclass}){options}")
         finally:
             seconds = time.monotonic() - start
             workers.done.set()
@@ -213,17 +196,14 @@ class PostgresIndex:
         """The name of the prepared statement, which is made when first asked for."""
         if self.client is None:
             self.client = QueryClient(self.program, self.database)
-            path = self.cache / "query_client.vectors"
-            write_vectors(path, [self.data_set.queries])
-            self.client.ask(f"vectors {path}")
-            path.unlink()
+            self.client.give(self.cache, self.data_set.type, self.data_set.queries)
             for name, value in self.settings.items():
                 self.client.sql(f"SET {name} = {value}")
-        _, operator = OPCLASS[self.data_set.metric]
         name = f"nearest_{k}" + re.sub(r"\W+", "_", self.where)
         where = f"WHERE {self.where} " if self.where else ""
         self.client.prepare(
-            name, f"SELECT id FROM items {where}ORDER BY embedding {operator} $1 LIMIT {k}")
+            name, f"SELECT id FROM items {where}ORDER BY embedding "
+            f"{self.data_set.operator} $1 LIMIT {k}")
         return name
 
     def set_ef(self, ef):
@@ -245,17 +225,16 @@ class PostgresIndex:
 
     def explain(self, k, query):
         """The plan of the prepared statement itself, carried out."""
-        text = ",".join(repr(float(value)) for value in self.data_set.queries[query])
         (plan,), = self.client.sql(
             "EXPLAIN (ANALYZE, BUFFERS, TIMING OFF, FORMAT JSON) "
-            f"EXECUTE {self.statement(k)}('[{text}]')")
+            f"EXECUTE {self.statement(k)}('{self.data_set.text(query)}')")
         return json.loads(plan)[0]["Plan"]
 
     def check_plan(self, plan):
         scan = plan["Plans"][0]
         if scan.get("Index Name") != "items_embedding_idx":
-            raise RuntimeError(f"{self.name}: the plan is a {scan['Node Type']}, "
-                               "not a scan of the index")
+            raise NotTheIndex(f"{self.name}: the plan is a {scan['Node Type']}, "
+                              "not a scan of the index")
 
     HEAP = ("SELECT sum(pg_stat_get_xact_blocks_fetched(oid))::int8, "
             "pg_stat_get_xact_tuples_fetched('items_embedding_idx'::regclass) FROM pg_class, "
@@ -274,11 +253,11 @@ class PostgresIndex:
         self.statement(10)
         self.set_ef(ef)
         total, count = 0, min(COUNTED, len(self.data_set.queries))
+        self.check_plan(self.explain(10, 0))
         self.client.sql("BEGIN")
         before = self.heap_counters()
         for query in range(count):
             plan = self.explain(10, query)
-            self.check_plan(plan)
             total += plan["Shared Hit Blocks"] + plan["Shared Read Blocks"]
         after = self.heap_counters()
         self.client.sql("COMMIT")

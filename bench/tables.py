@@ -135,9 +135,12 @@ def point_row(name, ef, of_k):
                *pages, faults)
 
 
+FAULTS = ("short", "twice", "disordered", "wrong")
+
+
 def faults_of(*points):
     return ", ".join(f"{point[name]} {name}" for point in points
-                     for name in ("short", "twice", "disordered", "wrong") if point.get(name))
+                     for name in FAULTS if point.get(name))
 
 
 def soundness(result):
@@ -172,6 +175,69 @@ def shapes(data_sets):
             yield row(data_set["name"], data_set["dim"], name,
                       f"{data_set['rows'] / build_seconds(result):.0f}",
                       f"{result['builds'][-1]['index_bytes'] / 1e6:.0f}", *cells)
+
+
+# What omendb's queries/s at recall 0.95 are to be, as multiples of pgvector's; its build is
+# to be no slower, its index of these no larger than so many times the other.
+WANTED = {("halfvec", "l2"): 3, ("halfvec", "ip"): 3, ("halfvec", "cosine"): 3,
+          ("bit", "hamming"): 2}
+SIZES = {"bit": 1.1, "sparsevec": 1.1}
+
+
+def types(data_sets):
+    """One line for each type and metric: omendb and each of the others."""
+    yield from head("type", "metric", "data", "rows", "against", "build s", "its", "omendb is",
+                    "bytes a row", "its", "omendb is", "queries/s at 0.95", "its", "omendb is",
+                    "wanted", "not met", "faults")
+    for data_set in data_sets:
+        first = leader(data_set["systems"])
+        ours = data_set["systems"].get(first, {})
+        for name in [each for each in data_set["systems"] if each != first] or ["nothing"]:
+            yield type_row(data_set, ours, name, data_set["systems"].get(name, {}))
+
+
+def type_row(data_set, ours, name, theirs):
+    space = data_set["type"], data_set["metric"]
+    build = [build_seconds(each) if "builds" in each else None for each in (ours, theirs)]
+    size = [each["builds"][-1]["index_bytes"] / data_set["rows"] if "builds" in each else None
+            for each in (ours, theirs)]
+    rate = [each["at"]["qps"]["0.95"] if "at" in each else None for each in (ours, theirs)]
+    wanted = WANTED.get(space, 1)
+    missed = []
+    if all(rate) and rate[0][0] < wanted * rate[1][0] or rate[1] and not rate[0]:
+        missed.append("queries/s")
+    if all(build) and build[0] > build[1]:
+        missed.append("build")
+    if all(size) and space[0] in SIZES and size[0] > SIZES[space[0]] * size[1]:
+        missed.append("size")
+    faults = [f"{who}: {text}" for who, each in (("omendb", ours), (name, theirs))
+              for text in (each.get("error"), faults_of(summed(each.get("points", []))))
+              if text]
+    return row(*space, data_set["name"].split("@")[0], data_set["rows"], name,
+               *(f"{value:.2f}" if value else "-" for value in build), times(*build[::-1]),
+               *(f"{value:.0f}" if value else "-" for value in size), times(*size),
+               *(figure(pair) for pair in rate), quotient(*rate),
+               f"{wanted}x", ", ".join(missed), ", ".join(faults))
+
+
+def summed(points):
+    """Their faults as those of one."""
+    return {name: sum(point[name] for point in points) for name in FAULTS}
+
+
+def type_points(data_sets):
+    """What recall each ef gave."""
+    yield from head("type", "metric", "system", "ef", "recall@10", "queries/s", "p50 us",
+                    "own us", "index accesses", "heap rows", "faults")
+    for data_set in data_sets:
+        for name, result in data_set["systems"].items():
+            for point in result.get("points", []):
+                pages = [format(point[value], ".0f") if value in point else "-"
+                         for value in ("index_accesses", "heap_rows")]
+                yield row(data_set["type"], data_set["metric"], name, point["ef"],
+                          f"{point['recall_10']:.4f}", f"{point['qps']:.0f}",
+                          f"{point['p50_us']:.0f}", f"{point['own_us']:.0f}", *pages,
+                          faults_of(point))
 
 
 def builds(data_set):

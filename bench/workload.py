@@ -11,7 +11,7 @@ import tables
 from measure import DEFAULT_EFS, TARGETS, at_default, build_all, dropped_on_error, open_all
 from modes import close_all
 from server import pg_config
-from systems import OPCLASS, make_systems
+from systems import make_systems
 from terminal import say
 from writes import COLUMN, VACUUM, in_turns, only_servers, problems
 
@@ -29,28 +29,26 @@ def prepare(system, data_set, rows):
     for table, ids in (("queries", range(1, len(data_set.queries) + 1)),
                        ("spare", range(rows, len(data_set.base)))):
         execute(f"CREATE TABLE {table} (id int PRIMARY KEY, "
-                f"embedding vector({data_set.dim}) NOT NULL)")
+                f"embedding {data_set.column} NOT NULL)")
         if table == "spare":
             system.copy("spare", numpy.array(ids))
         else:
-            text = ("[" + ",".join(repr(float(value)) for value in query) + "]"
-                    for query in data_set.queries)
             with system.connection.cursor().copy("COPY queries FROM STDIN") as copy:
-                for id_, query in zip(ids, text):
-                    copy.write(f"{id_}\t{query}\n")
+                for id_ in ids:
+                    copy.write(f"{id_}\t{data_set.text(id_ - 1)}\n")
     execute(f"CREATE SEQUENCE next_spare MINVALUE {rows}")
     execute("CREATE SEQUENCE next_delete MINVALUE 0")
     execute("CREATE INDEX ON items (counter)")
     execute("VACUUM ANALYZE")
 
 
-def script(name, metric, cache):
+def script(name, operator, cache):
     """Its path; with the operator of another metric, of a copy."""
     path = SCRIPTS / f"{name}.sql"
-    if metric == "l2":
+    if operator == "<->":
         return path
     changed = cache / f"{name}.sql"
-    changed.write_text(path.read_text().replace("<->", OPCLASS[metric][1]))
+    changed.write_text(path.read_text().replace("<->", operator))
     return changed
 
 
@@ -65,7 +63,7 @@ def pgbench(system, weights, clients, ef, options):
                "-D", f"queries={len(data_set.queries)}", "-D", f"rows={data_set.rows}",
                "-l", f"--log-prefix={prefix}"]
     for name, weight in weights.items():
-        command += ["-f", f"{script(name, data_set.metric, options.cache)}@{weight}"]
+        command += ["-f", f"{script(name, data_set.operator, options.cache)}@{weight}"]
     environment = {**os.environ, "PGOPTIONS": f"-c {system.ef_setting}={ef}"}
     done = subprocess.run([*map(str, command), system.database], env=environment, text=True,
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False)

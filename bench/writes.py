@@ -12,7 +12,7 @@ import datasets
 import write_tables as tables
 from measure import (at_default, build_all, dropped_on_error, fault, open_all, query_all)
 from modes import close_all
-from server import QueryClient, write_vectors
+from server import QueryClient
 from systems import make_systems
 from terminal import progress, say
 
@@ -28,11 +28,12 @@ class Writer:
         self.system = system
         self.clients = []
 
-    def feed(self, path, backends):
+    def feed(self, rows, backends):
+        """With the rows that all of them then write."""
         while len(self.clients) < backends:
             self.clients.append(QueryClient(self.system.program, self.system.database))
         for client in self.clients[:backends]:
-            client.ask(f"vectors {path}")
+            client.give(self.system.cache, self.system.data_set.type, rows)
 
     def write(self, load, id_, first):
         """Vectors FIRST .. of those given, as rows ID .. : the seconds of every
@@ -171,7 +172,7 @@ def insert_into(run, data_set, result):
         build_all(systems, opened, 1)
         for system in systems:
             system.connection.execute(
-                f"CREATE TABLE plain (id int PRIMARY KEY, embedding vector({data_set.dim}) "
+                f"CREATE TABLE plain (id int PRIMARY KEY, embedding {data_set.column} "
                 "NOT NULL)")
         for load in progress(loads(start, run.options.builds), "loads"):
             insert_load(run, data_set, result, systems, writers, load, first)
@@ -189,8 +190,6 @@ def insert_into(run, data_set, result):
 def insert_load(run, data_set, result, systems, writers, load, first):
     """The next rows, by every system in turns; each load begins after a checkpoint."""
     count = load.rows * load.turns
-    path = run.options.cache / "writer.vectors"
-    write_vectors(path, [data_set.base[first:first + count]])
     if not load.full_page_writes:
         run.server.set("full_page_writes", "off")
     cases = {}
@@ -198,9 +197,8 @@ def insert_load(run, data_set, result, systems, writers, load, first):
         cases[system.name] = {**dataclasses.asdict(load), "system": system.name,
                               "before": first, "seconds": [], "statements": [], "wal": []}
         with fault(system.name, cases[system.name]):
-            writers[system.name].feed(path, load.backends)
+            writers[system.name].feed(data_set.base[first:first + count], load.backends)
             system.connection.execute("CHECKPOINT")
-    path.unlink()
     for number in range(load.turns):
         for system in in_turns(systems, number):
             case = cases[system.name]
@@ -429,7 +427,7 @@ def churn_round(systems, results, live, gone, new):
 def updates(data_set):
     """What is updated, and the statement for the rows of the list $1."""
     # A vector of the same table moved a little is new to the index.
-    length = f"array_fill(1e-3::real, ARRAY[{data_set.dim}])::vector"
+    length = f"array_fill(1e-3::real, ARRAY[{data_set.dim}])::{data_set.type}"
     return {"another column": "counter = counter + 1",
             "the vector": f"embedding = embedding + {length}"}
 
