@@ -20,6 +20,7 @@ import psycopg
 import filtered
 import modes
 import options as choices
+import scale
 import targets
 import workload
 import writes
@@ -28,7 +29,8 @@ from server import Server, pg_config, server_settings
 from terminal import say
 
 TOP = choices.TOP
-RUNS = {**modes.RUNS, **writes.RUNS, **workload.RUNS, **filtered.RUNS, **targets.RUNS}
+RUNS = {**modes.RUNS, **writes.RUNS, **workload.RUNS, **filtered.RUNS, **targets.RUNS,
+        **scale.RUNS}
 
 
 # ---- what was run, and where ----

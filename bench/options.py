@@ -27,6 +27,7 @@ MODES = {
     "clients": "pgbench with several clients: searches alone, and with writes",
     "filtered": "WHERE that leaves 50 % to 0.1 %: rows returned, recall, time",
     "targets": "the project's targets: measured, met or not",
+    "scale": "bytes, build time, WAL and memory of up to 1 000 million rows, from measured ones",
 }
 
 TYPES = ("sift@halfvec_l2,words@halfvec_ip,words@halfvec_cosine,sift@vector_l1,"
@@ -39,26 +40,30 @@ TYPES = ("sift@halfvec_l2,words@halfvec_ip,words@halfvec_cosine,sift@vector_l1,"
 DEFAULTS = {
     "data_sets": {"": "sift", "compare": "fashion,words,sift", "inserted": "sift,words",
                   "shapes": "mixture:100000:32,words,sift,mixture:100000:384,fashion,"
-                            "mixture:30000:1536", "types": TYPES},
+                            "mixture:30000:1536", "types": TYPES,
+                  "scale": "mixture:3000000:128,mixture:100000:768,mixture:50000:1536"},
     "rows": {"": [], "build": [10000, 100000, ALL_ROWS],
              "scaling": [50000, 100000, 200000, 400000, ALL_ROWS], "shapes": [100000],
              "types": [100000], "insert": [100000], "inserted": [100000], "vacuum": [200000],
              "churn": [100000], "update": [100000], "clients": [200000],
-             "filtered": [200000], "targets": [200000]},
+             "filtered": [200000], "targets": [200000],
+             "scale": [25000, 50000, 100000, 200000, 400000, 1000000, 3000000]},
     "systems": {"": "omendb,pgvector", "compare": "omendb,pgvector,hnswlib",
                 "build": "omendb,pgvector,hnswlib", "scaling": "omendb,pgvector,hnswlib",
-                "targets": "omendb"},
+                "targets": "omendb", "scale": "omendb"},
     "processes": {"": [2], "build": [1, 2], "targets": [1, 2]},
-    "builds": {"": 1, "build": 3, "insert": 3, "update": 3, "targets": 3},
+    "builds": {"": 1, "build": 3, "insert": 3, "update": 3, "targets": 3,
+               "scale": 3},
     "ef": {"": [], "vacuum": [10, 40, 100], "churn": [10, 40, 100], "filtered": [40]},
     "omendb_with": {"": [""], "shapes": ["", "m = 8", "m = 12", "m = 24", "m = 32",
                                          "ef_construction = 32", "ef_construction = 128",
                                          "storage = half"]},
     "budget": {"": 8, "types": 4},
     # All sizes at once must fit.
-    "shared_buffers": {"": "4GB", "scaling": "6GB", "shapes": "8GB"},
+    "shared_buffers": {"": "4GB", "scaling": "6GB", "shapes": "8GB", "scale": "6GB"},
+    "maintenance_work_mem": {"": "2GB", "scale": "5GB"},
 }
-LISTS = {"rows": ("build", "scaling"), "processes": ("build", "targets")}
+LISTS = {"rows": ("build", "scaling", "scale"), "processes": ("build", "targets")}
 
 
 def numbers(text):
@@ -82,7 +87,7 @@ def parser(description):
     add("--data", metavar="FOLDER",
         help="with sift760k.base.u8bin.zst and sift760k.query.u8bin")
     add("--rows", type=numbers, metavar="N", help="of each data set (those indexed first, where "
-        "more are written); a list for build, scaling")
+        "more are written); a list for build, scaling, scale")
     add("--ef", type=lambda text: sorted(numbers(text)), metavar="N,...")
     add("--processes", type=numbers, metavar="N",
         help="that build, the leader included; a list for build")
@@ -96,7 +101,7 @@ def parser(description):
     add("--cache", type=pathlib.Path, default=TOP / "build" / "bench", metavar="FOLDER")
     add("--output", type=pathlib.Path, metavar="FILE", help="results as JSON")
     add("--shared-buffers", metavar="SIZE")
-    add("--maintenance-work-mem", default="2GB", metavar="SIZE")
+    add("--maintenance-work-mem", metavar="SIZE")
     add("--setting", action="append", default=[], metavar="NAME=VALUE", help="of the server")
     add("--omendb-with", action="append", metavar="OPTIONS",
         help="storage parameters, such as 'm = 24'; each time it is given makes a system")
