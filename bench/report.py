@@ -12,70 +12,78 @@ import html
 import io
 import itertools
 import json
+import math
 import pathlib
+import re
 import statistics
 import sys
 
 import matplotlib
+import numpy
 
 matplotlib.use("Agg")
 from matplotlib import pyplot  # noqa: E402  (the backend comes first)
 
 import plot  # noqa: E402
+import scale  # noqa: E402
+import tables  # noqa: E402
 
 STYLE = ("body { font: 15px/1.4 sans-serif; max-width: 70em; margin: 2em auto; padding: 0 1em }"
          " img { max-width: 100% } dt { font-weight: bold } dd { margin: 0 0 .3em 0 }"
-         " h2 { border-top: 1px solid #ccc; padding-top: 1em } code { font-size: 13px }")
+         " h2 { border-top: 1px solid #ccc; padding-top: 1em } code { font-size: 13px }"
+         " table { border-collapse: collapse; font-size: 12px; margin: 1em 0 }"
+         " td, th { border: 1px solid #ddd; padding: .2em .4em; text-align: left }")
 
 
-def colours(names):
-    """Of each system, the same in all pictures; storage parameters take others."""
-    spare = itertools.cycle(("tab:orange", "tab:cyan", "tab:brown", "tab:pink", "black"))
-    return {name: plot.COLOURS.get(name) or next(spare) for name in names}
+def said(value):
+    """Three digits, or all of a larger number."""
+    return f"{value:.3g}" if value < 100 else f"{value:,.0f}"
 
 
-def bars(axis, values, label, form):
-    """One bar a system; VALUES are {name: value}."""
-    painted = colours(values)
-    drawn = axis.bar(list(values), list(values.values()),
-                     color=[painted[name] for name in values])
-    axis.bar_label(drawn, [format(value, form) for value in values.values()], fontsize=8)
-    axis.set_title(label, fontsize=10)
-    axis.tick_params(axis="x", labelsize=8, labelrotation=20)
-    axis.margins(y=0.15)
+def counted(number, what):
+    """WHAT in the plural."""
+    return f"{number:,} {what}" if number != 1 else \
+        "1 " + re.sub(r"(?<=ss)es\b|s\b", "", what, count=1)
 
 
 def groups(axis, values, label, logarithmic=False):
     """Bars side by side; VALUES are {group: {name: value}}."""
     names = list(dict.fromkeys(name for each in values.values() for name in each))
-    painted = colours(names)
-    width = 0.8 / max(1, len(names))
+    painted = plot.colours(names)
+    # Few bars do not fill the picture.
+    width = min(0.8 / max(1, len(names)), 0.1 + 0.05 * len(values))
     for number, name in enumerate(names):
         # What failed leaves a gap.
         places = [place for place, each in enumerate(values.values()) if name in each]
         heights = [each[name] for each in values.values() if name in each]
         drawn = axis.bar([place + width * (number - (len(names) - 1) / 2) for place in places],
-                         heights, width, label=name, color=painted[name])
-        axis.bar_label(drawn, [f"{height:.3g}" if height < 10 else f"{height:.0f}"
-                               for height in heights], fontsize=7)
+                         heights, width * 0.95, label=name, color=painted[name])
+        axis.bar_label(drawn, list(map(said, heights)), fontsize=7, padding=1)
     axis.set_xticks(range(len(values)), list(values), fontsize=8)
+    axis.set_xlim(-0.6, len(values) - 0.4)
     axis.set_title(label, fontsize=10)
     if logarithmic:
-        axis.set_yscale("log")
+        plot.rate_axis(axis)
+    else:
+        axis.yaxis.set_major_formatter(lambda value, _: f"{value:,.6g}")
+    axis.spines[["top", "right"]].set_visible(False)
     # Room for the legend above the bars.
     axis.margins(y=0.3)
-    axis.legend(fontsize=8, ncols=3, loc="upper center")
+    axis.legend(fontsize=8, ncols=3, loc="upper center", frameon=False)
 
 
 # ---- pictures of one data set ----
 
+def has_curve(data_set):
+    return any(point["k"] == 10 for each in data_set.get("systems", {}).values()
+               for point in each.get("points", []))
+
+
 def curve(data_set):
     """Recall against queries/s."""
-    systems = {name: each for name, each in data_set.get("systems", {}).items()
-               if any(point["k"] == 10 for point in each.get("points", []))}
-    if systems:
+    if has_curve(data_set):
         figure, axis = pyplot.subplots(figsize=(8, 5.5))
-        plot.draw(axis, {**data_set, "systems": systems})
+        plot.draw(axis, data_set)
         yield figure
 
 
@@ -105,15 +113,37 @@ def builds(data_set):
     if not found:
         return
     figure, (left, right) = pyplot.subplots(1, 2, figsize=(12, 4.5))
-    rates = {}
-    for name, rows, processes, seconds, _ in found:
-        group = f"{rows} rows" + (f"\n{processes} processes" if "cases" in data_set else "")
-        rates.setdefault(group, {})[name] = rows / seconds
-    groups(left, rates, "build, vectors/s")
+    rates, sizes = {}, {}
     most = max(rows for _, rows, *_ in found)
-    bars(right, {name: size / 1e6 for name, rows, _, _, size in found if rows == most},
-         f"index of {most} rows, MB", ".0f")
+    for name, rows, processes, seconds, size in found:
+        group = counted(rows, "rows")
+        if "cases" in data_set:
+            group += "\n" + counted(processes, "processes")
+        rates.setdefault(group, {})[name] = rows / seconds
+        if rows == most:
+            sizes.setdefault(counted(rows, "rows"), {})[name] = size / 1e6
+    groups(left, rates, "build, vectors/s")
+    groups(right, sizes, "index, MB")
     yield figure
+
+
+def memory(data_set):
+    """Builds beyond maintenance_work_mem."""
+    rates = {}
+    for case in data_set.get("cases", []):
+        if "shared_buffers" in case and "rate" in case:
+            group = (f"maintenance_work_mem {case['maintenance_work_mem']}\n"
+                     f"shared_buffers {case['shared_buffers']}")
+            rates.setdefault(group, {})[case["system"]] = case["rate"]
+    yield from one(rates, "build, vectors/s")
+
+
+def one(values, label, logarithmic=False):
+    """A picture of groups, if there are any."""
+    if values:
+        figure, axis = pyplot.subplots(figsize=(max(6, 2 + 2 * len(values)), 4.2))
+        groups(axis, values, label, logarithmic)
+        yield figure
 
 
 def insertion(data_set):
@@ -122,7 +152,7 @@ def insertion(data_set):
     rates, wal = {}, {}
     for case in cases:
         if case["table"] == "items" and case["full_page_writes"]:
-            group = f"{case['how']}\n{case['batch']} rows"
+            group = f"{case['how']}\n{counted(case['batch'], 'rows')}"
             if case["backends"] > 1:
                 group += f"\n{case['backends']} backends"
             rates.setdefault(group, {})[case["system"]] = case["rate"]
@@ -136,9 +166,40 @@ def insertion(data_set):
     if rates:
         figure, (left, right) = pyplot.subplots(
             1, 2, figsize=(13, 4.5), gridspec_kw={"width_ratios": (2, 1)})
-        groups(left, rates, f"rows/s into {data_set['indexed']} indexed rows", True)
+        groups(left, rates, f"rows/s into {counted(data_set['indexed'], 'indexed rows')}", True)
         groups(right, wal, "bytes of WAL a row", True)
         yield figure
+
+
+def of_systems(data_set, name):
+    """(system, each) of a list that every system has."""
+    return [(system, each) for system, result in data_set.get("systems", {}).items()
+            for each in result.get(name, [])]
+
+
+def vacuums(data_set):
+    seconds = {}
+    for system, step in of_systems(data_set, "steps"):
+        seconds.setdefault(counted(step["deleted"], "rows deleted"), {})[system] = \
+            step["seconds"]
+    yield from one(seconds, "VACUUM, s", True)
+
+
+def updates(data_set):
+    rates = {}
+    for system, case in of_systems(data_set, "cases"):
+        if "rate" in case:
+            rates.setdefault(case["what"], {})[system] = case["rate"]
+    yield from one(rates, "UPDATE, rows/s", True)
+
+
+def first_queries(data_set):
+    times = {}
+    for system, result in data_set.get("systems", {}).items():
+        for name, label in (("p50_us", "p50"), ("mean_us", "mean"), ("again_us", "p50 again")):
+            if "cold" in result:
+                times.setdefault(label, {})[system] = result["cold"][name]
+    yield from one(times, "first queries after a restart, us", True)
 
 
 def rounds(data_set):
@@ -147,7 +208,7 @@ def rounds(data_set):
                if each.get("rounds")}
     if not systems:
         return
-    painted = colours(systems)
+    painted = plot.colours(systems)
     figure, axes = pyplot.subplots(1, 3, figsize=(13, 4))
     for axis, label, value in zip(
             axes, ("index, MB", "recall@10 at the default ef_search", "VACUUM, s"),
@@ -197,7 +258,85 @@ def conditions(data_set):
         yield figure
 
 
-PICTURES = (curve, builds, insertion, rounds, several_clients, conditions)
+PICTURES = (curve, builds, memory, insertion, rounds, several_clients, conditions, vacuums,
+            updates, first_queries)
+# What a mode is about; where nothing is said, everything that there is.
+OF_MODE = {"insert": (insertion,), "clients": (several_clients,), "filtered": (conditions,),
+           "update": (updates,), "vacuum": (vacuums,), "churn": (rounds,), "memory": (memory,),
+           "cold": (first_queries,), "inserted": (curve,), "types": (), "scale": (),
+           "targets": ()}
+
+
+# ---- of all data sets of a file ----
+
+def grid(data_sets):
+    """Their curves side by side."""
+    drawn = [data_set for data_set in data_sets if has_curve(data_set)]
+    if not drawn:
+        return
+    rows = -(-len(drawn) // 3)
+    figure, axes = pyplot.subplots(rows, 3, figsize=(15, 4 * rows), squeeze=False)
+    for axis in axes.flat[len(drawn):]:
+        axis.set_axis_off()
+    for axis, data_set in zip(axes.flat, drawn):
+        plot.draw(axis, data_set)
+    yield figure
+
+
+def types(data_sets):
+    """Speed, build rate and size of every type and metric."""
+    speed, built, size = {}, {}, {}
+    for data_set in data_sets:
+        group = f"{data_set['type']}\n{data_set['metric']}"
+        for name, result in data_set["systems"].items():
+            rate = result.get("at", {}).get("qps", {}).get("0.95")
+            if rate:
+                speed.setdefault(group, {})[name] = rate[0]
+            for _, rows, _, seconds, size_bytes in each_build(name, data_set["rows"], result):
+                built.setdefault(group, {})[name] = rows / seconds
+                size.setdefault(group, {})[name] = size_bytes / rows
+    if built:
+        figure, axes = pyplot.subplots(3, 1, figsize=(13, 12))
+        for axis, values, label in zip(axes, (speed, built, size), (
+                "queries/s at recall@10 0.95 (or at what more the lowest ef_search gave)",
+                "build, vectors/s", "index, bytes a row")):
+            groups(axis, values, label, True)
+        yield figure
+    yield from grid(data_sets)
+
+
+def growth(data_sets):
+    """Build time and index size of scale, with the model's lines."""
+    results = {"data_sets": data_sets}
+    exponent = scale.exponent_of(results)
+    figure, (left, right) = pyplot.subplots(1, 2, figsize=(13, 4.8))
+    least = min(size["rows"] for result in data_sets for size in result["sizes"])
+    rows = numpy.logspace(math.log10(least), 9, 100)
+    for number, result in enumerate(data_sets):
+        if not scale.fitted(result):
+            continue
+        model, colour = scale.Model(result, exponent), f"C{number}"
+        done = [size for size in result["sizes"] if "error" not in size]
+        left.plot(rows, [model.seconds(each) for each in rows], color=colour, linewidth=1)
+        right.plot(rows, rows * model.index_row / 1e9, color=colour, linewidth=1)
+        for axis, values in ((left, [size["seconds"] for size in done]),
+                             (right, [size["index_bytes"] / 1e9 for size in done])):
+            axis.plot([size["rows"] for size in done], values, "o", markersize=5, color=colour,
+                      label=f"{result['dim']} dimensions")
+    right.axhline(scale.LARGEST_INDEX / 1e9, color="black", linewidth=0.5, linestyle="--")
+    right.annotate("the largest index", (least, scale.LARGEST_INDEX / 1e9), fontsize=8,
+                   textcoords="offset points", xytext=(0, 3))
+    for axis, label in ((left, "build, s"), (right, "index, GB")):
+        axis.set_xscale("log")
+        axis.set_yscale("log")
+        axis.set_title(label + " (points: measured, lines: the model)", fontsize=10)
+        axis.set_xlabel("rows")
+        axis.grid(True, linewidth=0.3)
+        axis.legend(fontsize=8)
+    yield figure
+
+
+OF_ALL = {"types": types, "scale": growth}
 
 
 # ---- the page ----
@@ -223,11 +362,42 @@ def section(results):
                                               in results["settings"].items()))}
     yield from (f"<dt>{name}</dt><dd>{text}</dd>" for name, text in said.items())
     yield "</dl>"
+    if results["mode"] in OF_ALL:
+        yield from map(embedded, OF_ALL[results["mode"]](results["data_sets"]))
+    for lines in tables_of(results):
+        yield from html_table(lines)
     for data_set in results["data_sets"]:
-        yield (f"<h3>{html.escape(data_set['name'])}, {data_set['rows']} x {data_set['dim']}, "
-               f"{data_set['metric']}</h3>")
-        for picture in PICTURES:
-            yield from map(embedded, picture(data_set))
+        pictures = [picture for draw in OF_MODE.get(results["mode"], PICTURES)
+                    for picture in draw(data_set)]
+        if pictures:
+            yield f"<h3>{html.escape(plot.title(data_set))}</h3>"
+            yield from map(embedded, pictures)
+
+
+def tables_of(results):
+    """The tables of modes that are about figures more than about pictures, each as its
+    lines of Markdown."""
+    if results["mode"] == "types":
+        yield list(tables.types(results["data_sets"]))
+    elif results["mode"] == "targets":
+        for data_set in results["data_sets"]:
+            yield list(tables.targets(data_set))
+    elif results["mode"] == "scale":
+        for _, lines in itertools.groupby(scale.tables(results), bool):
+            yield list(lines)
+
+
+def html_table(lines):
+    """Rows of Markdown as a table, other lines as paragraphs."""
+    cells = [line.strip("| ").split(" | ") for line in lines if line.startswith("| ")]
+    yield from (f"<p>{html.escape(line)}</p>" for line in lines
+                if line and not line.startswith("|"))
+    if cells:
+        yield "<table>"
+        for number, row in enumerate(cells):
+            tag = "td" if number else "th"
+            yield "<tr>" + "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in row) + "</tr>"
+        yield "</table>"
 
 
 def main():

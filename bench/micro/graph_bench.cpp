@@ -147,7 +147,7 @@ operator_value(quant::Metric metric, const float *a, const float *b, uint32_t di
 			return omendb_kernels->l2_f32(a, b, dim);
 		case quant::Metric::InnerProduct:
 			return -omendb_kernels->dot_f32(a, b, dim);
-		case quant::Metric::Cosine:
+		default: /* the options know no other than cosine */
 			break;
 	}
 	omendb_kernels->cosine_f32(a, b, dim, out);
@@ -311,8 +311,8 @@ make_space(Index *index, const Matrix &base, const Options &o)
 	s.input_dim = base.dim;
 	s.dim = quant::padded_dim(o.metric, base.dim);
 	graph::ShapeRequest request = {
-		s.dim,      o.m,   o.storage == "auto", quant::Storage::Int8, OMENDB_PAGE_USABLE,
-		o.code_dim, o.bits};
+		s.dim,  o.m, o.storage == "auto", quant::Storage::Int8, OMENDB_PAGE_USABLE, o.code_dim,
+		o.bits, 0};
 	if (o.storage == "half")
 		request.storage = quant::Storage::Half;
 	if (o.storage == "full")
