@@ -10,7 +10,7 @@ import psycopg
 
 from options import MIN_ROUNDS
 from systems import DEFAULT_EF, NotTheIndex
-from terminal import say
+from terminal import progress, say
 
 TARGETS = (0.95, 0.99)
 DEFAULT_EFS = (4, 7, 10, 15, 20, 30, 40, 60, 100, 200, 400, 800)
@@ -170,6 +170,7 @@ def plan(system, ks, given, enough):
     for k in ks:
         efs = given or system.efs(DEFAULT_EFS)
         efs = [ef for ef in efs if ef >= system.least_ef(k)]
+        say(f"  {system.name}: warming up, LIMIT {k}")
         for ef in warm_up(system, k, efs, None if given else enough):
             try:
                 counted = system.accesses(ef) if k == 10 else {}
@@ -191,7 +192,7 @@ def rounds_of(systems, plans, options, results):
     points = sorted({point for each in plans.values() for point in each})
     queries = min(len(system.data_set.queries) for system in systems)
     count = min(options.per_round, queries)
-    for number in range(min(options.rounds, queries // count)):
+    for number in progress(range(min(options.rounds, queries // count)), "rounds"):
         # Pauses of the collector would count as the systems'.
         gc.collect()
         gc.disable()

@@ -63,6 +63,8 @@ DEFAULTS = {
     "shared_buffers": {"": "4GB", "scaling": "6GB", "shapes": "8GB", "scale": "6GB"},
     "maintenance_work_mem": {"": "2GB", "scale": "5GB"},
 }
+# Data sets where the usual ones are only in the folder that --data did not name.
+WITHOUT_FOLDER = {"": "fashion", "targets": "mixture:300000:128"}
 LISTS = {"rows": ("build", "scaling", "scale"), "processes": ("build", "targets")}
 
 
@@ -126,7 +128,9 @@ def completed(options):
             if name == "data_sets" and not options.data:
                 # Without its folder there is no sift.
                 options.data_sets = re.sub(r"\bsift\b(@\w+)?,?", "",
-                                           options.data_sets) or "fashion"
+                                           options.data_sets)
+                options.data_sets = options.data_sets or WITHOUT_FOLDER.get(
+                    options.mode, WITHOUT_FOLDER[""])
     options.data_sets = options.data_sets.strip(",").split(",")
     for name, modes in LISTS.items():
         if len(getattr(options, name)) > 1 and options.mode not in modes:

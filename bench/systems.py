@@ -15,7 +15,7 @@ import psycopg
 from libraries import Faiss, Hnswlib, probes
 from server import QueryClient, compile_program, pg_config
 from spaces import copy_rows, wire
-from terminal import say
+from terminal import gauge, progress, say
 
 COUNTED = 50  # queries whose buffer accesses are counted
 DEFAULT_EF = None  # of turn(): whatever the server's default is
@@ -26,13 +26,17 @@ class NotTheIndex(RuntimeError):
 
 
 class Workers(threading.Thread):
-    """The most parallel workers a backend has had, watched from aside."""
+    """The most parallel workers a backend has had, watched from aside, and how far its
+    CREATE INDEX is, for SHOW if there is one."""
 
     QUERY = "SELECT count(*) FROM pg_stat_activity WHERE leader_pid = %s"
+    PHASE = ("SELECT phase, greatest(tuples_done, blocks_done), "
+             "CASE WHEN tuples_done >= blocks_done THEN tuples_total ELSE blocks_total END "
+             "FROM pg_stat_progress_create_index WHERE pid = %s")
 
-    def __init__(self, pid):
+    def __init__(self, pid, show):
         super().__init__(daemon=True)
-        self.pid = pid
+        self.pid, self.show = pid, show
         self.most = 0
         self.done = threading.Event()
 
@@ -41,6 +45,9 @@ class Workers(threading.Thread):
             while not self.done.wait(0.1):
                 count, = connection.execute(self.QUERY, (self.pid,)).fetchone()
                 self.most = max(self.most, count)
+                phase = self.show and connection.execute(self.PHASE, (self.pid,)).fetchone()
+                if phase:
+                    self.show(*phase)
 
 
 class PostgresIndex:
@@ -139,7 +146,7 @@ class PostgresIndex:
         with self.connection.cursor().copy(
                 f"COPY {table} ({columns}) FROM STDIN (FORMAT binary)") as copy:
             copy.write(b"PGCOPY\n\xff\r\n\0" + bytes(8))
-            for first in range(0, len(ids), step):
+            for first in progress(range(0, len(ids), step), f"{self.name}: COPY"):
                 some = ids[first:first + step]
                 copy.write(copy_rows(some, wire(self.data_set.type, self.data_set.base[some]),
                                      None if labels is None else labels[some]))
@@ -162,17 +169,18 @@ class PostgresIndex:
         self.connection.execute("CHECKPOINT")
         options = f" WITH ({self.parameters()})" if self.parameters() else ""
         self.notices.clear()
-        workers = Workers(self.connection.info.backend_pid)
-        workers.start()
-        start = time.monotonic()
-        try:
-            self.connection.execute(f"CREATE INDEX items_embedding_idx ON items "
-                                    f"USING {self.method} "
-                                    f"(embedding {self.data_set.opclass}){options}")
-        finally:
-            seconds = time.monotonic() - start
-            workers.done.set()
-            workers.join()
+        with gauge(self.name) as show:
+            workers = Workers(self.connection.info.backend_pid, show)
+            workers.start()
+            start = time.monotonic()
+            try:
+                self.connection.execute(f"CREATE INDEX items_embedding_idx ON items "
+                                        f"USING {self.method} "
+                                        f"(embedding {self.data_set.opclass}){options}")
+            finally:
+                seconds = time.monotonic() - start
+                workers.done.set()
+                workers.join()
         size, = self.connection.execute(
             "SELECT pg_relation_size('items_embedding_idx')").fetchone()
         return {"seconds": seconds, "rows": self.loaded, "index_bytes": size,

@@ -50,8 +50,11 @@ def targets(run):
 
 
 def loads(turns):
-    """COPYs of every size, some thousand rows of each a turn."""
-    return [Load("COPY", batch, max(batch, 2000), turns) for batch in INSERTION]
+    """COPYs of every size, some thousand rows of each a turn, and by two backends as many
+    rows as the largest."""
+    most = max(INSERTION)
+    return [*(Load("COPY", batch, max(batch, 2000), turns) for batch in INSERTION),
+            Load("COPY", most // 2, most, turns, backends=2)]
 
 
 # ---- builds ----
@@ -138,7 +141,10 @@ def of_insertion(run, data_set, system, rows):
     for case in result["cases"]:
         if "error" in case:
             raise RuntimeError(case["error"])
-        target = INSERTION[case["batch"]]
+        if case["backends"] > 1:
+            yield scaled("COPY", case["rate"] / one, case["backends"], "backends")
+            continue
+        target, one = INSERTION[case["batch"]], case["rate"]
         yield line(f"COPY of {case['batch']} rows into {rows} indexed ones", f"> {target}",
                    case["rate"], "vectors/s", case["rate"] > target, "one backend")
 
