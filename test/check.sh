@@ -318,7 +318,9 @@ tap_tests()
         return 0
     fi
     rm -rf "$server/tap"
-    give "$server/tap" test/t || return
+    # Beside the scripts what some of them read or build: Project.pm looks for it there.
+    give "$server/tap" test/t README.md CHANGELOG.md META.json LICENSE Makefile \
+        omendb.control sql src debian || return
     mapfile -t scripts < <(cd test && printf '%s\n' t/*.pl)
     # TESTLOGDIR: the name PostgreSQL 16 and newer know it by.
     as_server env -u PGHOST -u PGPORT -u PGUSER -u PGDATABASE \
@@ -374,7 +376,7 @@ case $only in
 esac
 
 asserts="-DUSE_ASSERT_CHECKING -DOMENDB_FAULT_POINTS"
-stage deps install_deps check || finish
+stage deps install_deps check package || finish
 stage lint lint || true
 stage unit unit || true
 if stage "build, assertions" build_extension assert "$asserts" &&

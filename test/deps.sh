@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 #
 # deps.sh GROUP... - install the Debian packages a command needs and that are
-# missing. Groups: build, check, neon, quickstart, bench, micro.
+# missing. Groups: build, check, neon, package, quickstart, bench, micro.
 #
 # What is tested for is the thing (a header, a program, a module), not the
 # package, so a PostgreSQL built from source serves as well. Nothing is
@@ -75,6 +75,15 @@ need_neon()
     need googletest test -e /usr/src/googletest/googletest/src/gtest-all.cc
 }
 
+# The package is built for Debian's own servers, wherever PG_CONFIG may be.
+need_package()
+{
+    need dpkg-dev command -v dpkg-buildpackage
+    need debhelper command -v dh
+    need postgresql-server-dev-all command -v pg_buildext
+    need_header libsimde-dev simde/x86/avx512.h
+}
+
 need_quickstart()
 {
     need_build
@@ -100,12 +109,13 @@ need_bench()
     need npm command -v npm
 }
 
-[ $# -gt 0 ] || { echo "usage: deps.sh build|check|neon|quickstart|bench|micro..." >&2; exit 2; }
+[ $# -gt 0 ] || { echo "usage: deps.sh build|check|neon|package|quickstart|bench|micro..." >&2; exit 2; }
 for group in "$@"; do
     case $group in
         build) need_build ;;
         check) need_check ;;
         neon) need_neon ;;
+        package) need_package ;;
         quickstart) need_quickstart ;;
         bench) need_bench ;;
         micro) need_build; need_header libbenchmark-dev benchmark/benchmark.h ;;
