@@ -92,6 +92,7 @@ lint()
         /usr/bin/python3 test/lint/check_layers.py || rc=1
         /usr/bin/python3 test/lint/check_style.py || rc=1
         /usr/bin/python3 test/lint/check_bench.py || rc=1
+        /usr/bin/python3 test/lint/check_documents.py || rc=1
         test/lint/selftest.sh || rc=1
         exit $rc
     ) 2>&1 | tee "$log" || status=1

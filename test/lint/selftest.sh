@@ -8,6 +8,32 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 status=0
 
+# What check_documents.py reads, all of it as it should be.
+fresh_documents()
+{
+    mkdir -p debian
+    printf '%s\n' '# X' 'See `bench/other.py --depth 3`, [above](#x), [there](bench/README.md).' \
+        'PostgreSQL 15, `first phase`, omendb_1.2.0-1.' '' \
+        '| index option | default |' '|---|---|' '| `one` | 1 |' '| `two` | 2 |' '' \
+        '```' 'make check   # all' 'make PG_CONFIG=x' '```' >README.md
+    printf '%s\n' "default_version = '1.2.0'" >omendb.control
+    : >sql/omendb--1.2.0.sql
+    echo '#define OMENDB_VERSION "1.2.0"' >src/omendb.c
+    printf '%s\n' '# Changes' '' '## 1.2.0' '' '## 1.1.0' >CHANGELOG.md
+    echo 'omendb (1.2.0-1) unstable; urgency=medium' >debian/changelog
+    echo 15 >debian/pgversions
+    echo 'TASKS = check lint' >Makefile
+    printf '%s\n' '' 'x = add_int_reloption(options_kind, "one", 1);' \
+        'x = add_enum_reloption(options_kind,' '"two");' >src/am/options.c
+    printf '\nomendb_ambuildphasename(int64 phase)\n{\n\treturn "first phase";\n}\n' >src/am/build.c
+    cat >META.json <<'JSON'
+{"name": "omendb", "version": "1.2.0", "abstract": "x", "maintainer": "x", "license": "postgresql",
+ "provides": {"omendb": {"file": "sql/omendb--1.2.0.sql", "version": "1.2.0"}},
+ "prereqs": {"runtime": {"requires": {"PostgreSQL": ">= 15.0.0, < 16.0.0"}}},
+ "meta-spec": {"version": "1.0.0"}}
+JSON
+}
+
 # A tree that breaks nothing.
 fresh()
 {
@@ -31,7 +57,7 @@ fresh()
     printf '%s\n' '# --depth' >bench/other.py
     printf '%s\n' '`bench/bench.py one --rows 3`, `... --rows 4`' '' '```' \
         'bench/bench.py two   # comment' '```' >bench/README.md
-    echo 'See `bench/other.py --depth 3`.' >README.md
+    fresh_documents
     # Words that only look like violations.
     printf '%s\n' '/* new, free(), ~Word(x) */' 'X &operator=(const X &) = delete;' \
         'const char *s = "throw new";' 'int i = ~SOME_BITS(3);' >src/base/b.hpp
@@ -63,7 +89,7 @@ fires()
     fi
 }
 
-for check in layers style bench; do
+for check in layers style bench documents; do
     fresh
     if /usr/bin/python3 "$lint/check_$check.py" . >"$work/out" 2>&1; then
         judge "$check: clean" yes
@@ -129,6 +155,44 @@ fires bench commands bench/README.md '`--depth`: `one` `two` `--rows`\n'
 fires bench commands bench/README.md '`... --depth 3`: `one` `two` `--rows`\n'
 fires bench said bench/README.md '`one` `--rows`\n'
 fires bench said bench/README.md '`one` `two`\n'
+
+# swap FILE FROM TO: what FILE of a fresh tree says with one piece exchanged, for fires.
+swap()
+{
+    fresh
+    sed "s|$2|$3|" "$1" | sed 's|\\|\\\\|g'
+}
+
+# fires_swap RULE FILE FROM TO: the same for the documents.
+fires_swap()
+{
+    fires documents "$1" "$2" "$(swap "$2" "$3" "$4")\n"
+}
+
+fires_swap versions omendb.control 1.2.0 1.3.0
+fires_swap versions src/omendb.c 1.2.0 1.3.0
+fires_swap versions CHANGELOG.md '## 1.2.0' '## 1.3.0'
+fires_swap versions debian/changelog 1.2.0 1.3.0
+fires_swap versions README.md _1.2.0 _1.3.0
+fires_swap versions META.json '"version": "1.2.0", "abstract"' '"version": "1.3.0", "abstract"'
+fires documents meta META.json '{'
+fires_swap meta META.json '"abstract": "x", ' ''
+fires_swap meta META.json '"abstract"' '"abstrakt": "x", "abstract"'
+fires_swap meta META.json '"postgresql"' '"postgres"'
+fires_swap meta META.json 'sql/omendb--1.2.0' 'sql/omendb'
+fires_swap meta META.json '"prereqs": {' '"prereqs": {"always": {}, '
+fires_swap meta META.json '"prereqs": {' '"prereqs": {"test": {"requires": {"x": "1.0"}}, '
+fires_swap meta META.json '"1.0.0"' '"1.1.0"'
+fires_swap servers README.md 'PostgreSQL 15' 'PostgreSQL 16'
+fires_swap servers README.md 'PostgreSQL 15' 'postgresql-server-dev-14'
+fires_swap servers META.json '< 16' '< 19'
+fires_swap options README.md '`two`' '`three`'
+fires_swap options src/am/options.c '"one"' '"other"'
+fires_swap phases src/am/build.c 'first' 'second'
+fires_swap links README.md '(#x)' '(#y)'
+fires_swap links README.md 'bench/README.md' 'bench/NONE.md'
+fires_swap goals README.md 'make check' 'make chekc'
+fires documents length README.md "$(swap README.md x x)$(printf '\\n%.0s' {1..450})"
 
 # symbols CASE RULE SOURCE: the same for a built library.
 symbols()
