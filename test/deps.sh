@@ -78,7 +78,8 @@ need_neon()
 # The package is built for Debian's own servers, wherever PG_CONFIG may be.
 need_package()
 {
-    need dpkg-dev command -v dpkg-buildpackage
+    # dpkg-buildpackage asks for it by name.
+    need build-essential dpkg -s build-essential
     need debhelper command -v dh
     need postgresql-server-dev-all command -v pg_buildext
     need_header libsimde-dev simde/x86/avx512.h
