@@ -110,7 +110,10 @@ need_bench()
     need npm command -v npm
 }
 
-[ $# -gt 0 ] || { echo "usage: deps.sh build|check|neon|package|quickstart|bench|micro..." >&2; exit 2; }
+if [ $# -eq 0 ]; then
+    echo "usage: deps.sh build|check|neon|package|quickstart|bench|micro..." >&2
+    exit 2
+fi
 for group in "$@"; do
     case $group in
         build) need_build ;;
