@@ -6,7 +6,8 @@
  *
  *   SET omen_hnsw.fault_point = 'insert_entered:kill9'       superusers
  *
- * is NAME:ACTION[:N[:KEY]], up to four of them with commas between: at the N-th passage (1) through that point of this session
+ * is NAME:ACTION[:N[:KEY]], or up to four of these with commas between: at the N-th
+ * passage (1) of this session through that point
  *   error   an ERROR
  *   kill9   its WAL is flushed, and the session ends itself by SIGKILL: the server
  *           recovers to this very record

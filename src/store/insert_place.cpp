@@ -349,8 +349,10 @@ walk_tree(OmendbInsert *s, F wanted)
 bool
 adopt_anywhere(OmendbInsert *s, uint32_t limit)
 {
-	return walk_tree(s, [s, limit](Address at) { return adopt(s, Parent{at, nullptr, limit}); }) !=
-		   kNoAddress;
+	return walk_tree(s,
+					 [s, limit](Address at) {
+						 return adopt(s, Parent{at, nullptr, limit});
+					 }) != kNoAddress;
 }
 
 } // namespace

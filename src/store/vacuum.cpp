@@ -6,12 +6,13 @@
  *   3 repair  (vacuum_repair.cpp)  the tree and the lists lose their links to them;
  *                                  the entry point
  *   4 free    (vacuum_free.cpp)    their slots can be used again
+ *   5 values  (vacuum_values.cpp)  so can chunks that no record owns
  *
  * src/README, VACUUM, has the protocol, and what lies between two WAL records.
  *
  * Memory: a bit a slot of the index, once more while the tree is repaired; 12
- * bytes a record above level 0; the stack of the tree's repair, at most 4 bytes a
- * dead node; copies of records (record_cache.hpp), a quarter of the maintenance
+ * bytes a record above level 0; 4 bytes a page of values; the stack of the tree's
+ * repair, at most 4 bytes a dead node; copies of records (record_cache.hpp), a quarter of the maintenance
  * memory, or twice what the records take.
  */
 #include "store/vacuum_state.hpp"
@@ -244,6 +245,7 @@ run(Vacuum *vacuum)
 	raise_entry(vacuum);
 	if (damaged)
 		free_dead(vacuum);
+	free_lost_chunks(vacuum);
 	if (vacuum->space_recorded)
 		IndexFreeSpaceMapVacuum(vacuum->index);
 }
@@ -277,6 +279,7 @@ omendb_bulk_delete(IndexVacuumInfo *info, IndexBulkDeleteCallback callback, void
 	vacuum->space = omendb::store::space_of(vacuum->meta, nullptr, nullptr);
 	vacuum->dead.init(&vacuum->memory, vacuum->shape.slots);
 	vacuum->above.init(&vacuum->memory);
+	vacuum->values.init(&vacuum->memory);
 	omendb::store::vacuum::run(vacuum);
 	MemoryContextSwitchTo(caller);
 	MemoryContextDelete(context);

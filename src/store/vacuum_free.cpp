@@ -86,41 +86,6 @@ free_parts(Vacuum *vacuum, Address node, uint16_t generation, Address first, Arr
 	}
 }
 
-/* ---- chunks ---- */
-
-/* The chunks of a dead record, one WAL record each; a chunk of another owner ends them. */
-void
-free_chunks(Vacuum *vacuum, Address owner, uint16_t generation, Address first)
-{
-	for (Address next = first; next != 0;)
-	{
-		BlockNumber block = address_block(next);
-		Buffer buffer;
-
-		omendb_vacuum_delay_point();
-		if (lock_chunk(vacuum, next, BUFFER_LOCK_EXCLUSIVE, &buffer) == nullptr)
-			return;
-		GenericXLogState *xlog = GenericXLogStart(vacuum->index);
-		Page page = GenericXLogRegisterBuffer(xlog, buffer, 0);
-		graph::ChunkHeader *chunk =
-			(graph::ChunkHeader *) (void *) (PageGetContents(page) +
-											 address_slot(next) * vacuum->shape.chunk_bytes);
-		bool ours = chunk->owner == owner && chunk->generation == generation;
-		next = ours ? chunk->next : 0;
-		if (ours)
-		{
-			memset(chunk, 0, sizeof(*chunk));
-			chunk->owner = kNoAddress;
-			GenericXLogFinish(xlog);
-		}
-		else
-			GenericXLogAbort(xlog);
-		UnlockReleaseBuffer(buffer);
-		if (ours)
-			record_space(vacuum, block, 1, vacuum->shape.chunk_bytes);
-	}
-}
-
 /* ---- records ---- */
 
 bool
@@ -157,7 +122,8 @@ free_parts_of_page(Vacuum *vacuum, BlockNumber block, Buffer buffer, Array<Addre
 
 /* The chunks of all dead records of a page. */
 void
-free_chunks_of_page(Vacuum *vacuum, BlockNumber block, Buffer buffer, bool base)
+free_chunks_of_page(Vacuum *vacuum, BlockNumber block, Buffer buffer, bool base,
+					Array<Address> *chunks)
 {
 	for (uint32_t slot = 0; slot < vacuum->shape.slots; slot++)
 	{
@@ -173,7 +139,7 @@ free_chunks_of_page(Vacuum *vacuum, BlockNumber block, Buffer buffer, bool base)
 			first = h->rest;
 		}
 		LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
-		free_chunks(vacuum, make_address(block, slot), generation, first);
+		free_chunks(vacuum, make_address(block, slot), generation, first, chunks);
 	}
 }
 
@@ -191,7 +157,7 @@ free_page(Vacuum *vacuum, BlockNumber block, bool base, Array<Address> *parts)
 	if (base)
 		free_parts_of_page(vacuum, block, buffer, parts);
 	if (vacuum->shape.chunks > 0)
-		free_chunks_of_page(vacuum, block, buffer, base);
+		free_chunks_of_page(vacuum, block, buffer, base, parts);
 
 	LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
 	GenericXLogState *xlog = GenericXLogStart(vacuum->index);
@@ -200,6 +166,7 @@ free_page(Vacuum *vacuum, BlockNumber block, bool base, Array<Address> *parts)
 	{
 		if (!is_ours(vacuum, page, block, slot, base))
 			continue;
+		vacuum->extra_chunks += chunks_of(vacuum, record_at(vacuum, page, slot));
 		graph::free_record(vacuum->shape, record_at(vacuum, page, slot));
 		freed++;
 	}

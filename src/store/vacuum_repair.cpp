@@ -404,7 +404,8 @@ repair_copy(Repair *repair, Workers *workers, BlockNumber block)
 	for (uint32_t slot = 0; slot < special_of(page)->slots; slot++)
 	{
 		uint8_t *record = record_at(vacuum, page, slot);
-		if (!is_present(graph::header((const uint8_t *) record)) || !workers->lists.is_damaged(record))
+		if (!is_present(graph::header((const uint8_t *) record)) ||
+			!workers->lists.is_damaged(record))
 			continue;
 		if (!workers->lists.repair(make_address(block, slot), record, repair->hung.data,
 								   repair->hung.size))

@@ -72,6 +72,9 @@ struct Vacuum
 	Array<AboveRecord> above; /* all of them, dead or not */
 	graph::EntryPoint highest; /* live record that step 3 met, above level 0 */
 	bool space_recorded;      /* in the free space map */
+
+	Array<BlockNumber> values; /* pages with chunks that have owners */
+	int64_t extra_chunks;      /* of these, less those that records have */
 };
 
 static_assert(std::is_trivially_destructible_v<Vacuum>);
@@ -116,6 +119,19 @@ void repair(Vacuum *vacuum);
 /* The entry point becomes the highest record that was met, if it lies below it. */
 void raise_entry(Vacuum *vacuum);
 void free_dead(Vacuum *vacuum);
+/* Step 5 (vacuum_values.cpp): chunks that no record owns, if there can be any. */
+void free_lost_chunks(Vacuum *vacuum);
+
+/* Chunks of a record whose `rest` is set. */
+uint32_t chunks_of(const Vacuum *vacuum, const uint8_t *record);
+/*
+ * Count the chunks of a locked page that have owners; vacuum->values has room.
+ * Returns whether there are others.
+ */
+bool sweep_values_page(Vacuum *vacuum, BlockNumber block, Page page);
+/* The chunks of a dead record, one WAL record a page; a chunk of another owner ends them. */
+void free_chunks(Vacuum *vacuum, Address owner, uint16_t generation, Address first,
+				 Array<Address> *chunks);
 
 inline OmendbPageSpecial *
 special_of(Page page)

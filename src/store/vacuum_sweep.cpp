@@ -148,6 +148,7 @@ note_records(Vacuum *vacuum, BlockNumber block, Page page)
 				AboveRecord{address, h->down, h->level, h->state == (uint8_t) State::Live});
 		if (h->state == (uint8_t) State::Dead)
 			(void) vacuum->dead.add(address);
+		vacuum->extra_chunks -= chunks_of(vacuum, record_at(vacuum, page, slot));
 	}
 }
 
@@ -323,6 +324,22 @@ sweep_chains(Vacuum *vacuum, const Chains *chains)
 	}
 }
 
+/* A page of parts or values: whether it has room. Returns with no lock held. */
+void
+sweep_other_page(Vacuum *vacuum, BlockNumber block, Buffer buffer)
+{
+	Page page = BufferGetPage(buffer);
+	uint16_t kind = special_of(page)->kind;
+	bool parts = kind == OMENDB_PAGE_OVERFLOW && has_free_part(page);
+	bool chunks = kind == OMENDB_PAGE_VALUES && sweep_values_page(vacuum, block, page);
+
+	UnlockReleaseBuffer(buffer);
+	if (parts)
+		record_space(vacuum, block, 1, sizeof(OmendbTidPart));
+	if (chunks)
+		record_space(vacuum, block, 1, vacuum->shape.chunk_bytes);
+}
+
 void
 sweep_block(Vacuum *vacuum, BlockNumber block)
 {
@@ -331,6 +348,7 @@ sweep_block(Vacuum *vacuum, BlockNumber block)
 	omendb_vacuum_delay_point();
 	/* Never fails: it raises an error. */
 	(void) vacuum->above.reserve(vacuum->above.size + graph::kMaxSlots);
+	(void) vacuum->values.reserve(vacuum->values.size + 1);
 	Buffer buffer = read_page(vacuum, block, BUFFER_LOCK_SHARE);
 	if (!BufferIsValid(buffer))
 	{
@@ -338,13 +356,9 @@ sweep_block(Vacuum *vacuum, BlockNumber block)
 		record_space(vacuum, block, vacuum->shape.slots, vacuum->shape.slot_bytes);
 		return;
 	}
-	uint16_t kind = special_of(BufferGetPage(buffer))->kind;
-	if (kind != OMENDB_PAGE_GRAPH)
+	if (special_of(BufferGetPage(buffer))->kind != OMENDB_PAGE_GRAPH)
 	{
-		bool room = kind == OMENDB_PAGE_OVERFLOW && has_free_part(BufferGetPage(buffer));
-		UnlockReleaseBuffer(buffer);
-		if (room)
-			record_space(vacuum, block, 1, sizeof(OmendbTidPart));
+		sweep_other_page(vacuum, block, buffer);
 		return;
 	}
 	sweep_graph_page(vacuum, block, buffer, &chains);
