@@ -18,7 +18,19 @@ omendb_find_pg
 "$PG_CONFIG" --version
 
 say "build"
-make -s -j"$(omendb_jobs)" PG_CONFIG="$PG_CONFIG"
+# The lines of make say how far it is; its errors come by themselves.
+files=$(make -n PG_CONFIG="$PG_CONFIG" all | grep -c -- ' -c -o ' || true)
+[ -t 1 ] && terminal=1 || terminal=
+make -j"$(omendb_jobs)" PG_CONFIG="$PG_CONFIG" all | awk -v files="$files" -v terminal="$terminal" '
+    / -c -o / {
+        done++
+        if (terminal)
+            printf "\r  %d of %d files", done, files
+        else if (done % 10 == 0 || done == files)
+            printf "  %d of %d files\n", done, files
+        fflush()
+    }
+    END { if (terminal && done) print "" }'
 
 say "install into $(pg_file pkglibdir)"
 as_installer make -s PG_CONFIG="$PG_CONFIG" install >/dev/null
