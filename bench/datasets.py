@@ -69,6 +69,22 @@ class DataSet:
         """Made when asked for: who only builds need not wait for it."""
         return exact_limits(self, self.cache)
 
+    @property
+    def intrinsic(self):
+        """The local intrinsic dimension: the maximum likelihood estimate of Levina and
+        Bickel from the DEPTH nearest, the median over the queries. What is hard about a
+        data set depends on it more than on its dimensions. None where the metric is
+        none."""
+        if self.metric == "ip":
+            return None
+        near = numpy.sort(self.limits, axis=1)
+        near = near[numpy.isfinite(near[:, -1]) & (near[:, 0] > 0)]
+        if self.metric in ("l2", "cosine"):
+            near = numpy.sqrt(near)
+        with numpy.errstate(divide="ignore"):
+            found = 1 / numpy.log(near[:, -1:] / near[:, :-1]).mean(axis=1)
+        return float(numpy.median(found)) if len(found) else None
+
     def distances(self, ids, query):
         """In float64; see spaces.distances()."""
         return spaces.distances(self.metric, self.base[ids], self.queries, query)
@@ -189,6 +205,17 @@ def mixture(rows, dim):
     return vectors, near
 
 
+def norms(rows, dim):
+    """The directions of mixture, at lengths over three decades, which say nothing about
+    the direction: what is nearest by inner product is long."""
+    vectors, near = mixture(rows, dim)
+    lengths = 10 ** numpy.random.default_rng(SEED).uniform(0, 3, len(vectors))
+    for first in range(0, len(vectors), STEP):
+        some = slice(first, first + STEP)
+        vectors[some] = normalised(vectors[some]) * lengths[some, None]
+    return vectors, near
+
+
 def topics(rows, dim):
     """Sparse rows like a learned weighting of documents' terms: some LENGTH of DIM, a few
     of which are in a great share of the rows. Each topic has TERMS terms drawn by Zipf's
@@ -287,7 +314,7 @@ def from_file(text, options, rows):
 
 
 SOURCES = {"fashion": fashion, "sift": sift, "words": words}
-SYNTHETIC = {"random": random, "mixture": mixture, "topics": topics}
+SYNTHETIC = {"random": random, "mixture": mixture, "norms": norms, "topics": topics}
 FILES = {".hdf5", ".h5", *HEADS, *EACH}
 
 
@@ -306,7 +333,8 @@ def load(text, options, rows):
     if kind in SYNTHETIC and len(shape) == 2:
         count = int(shape[0])
         vectors, labels = synthetic(kind, count, int(shape[1]))
-        metric, base, queries = "l2", vectors[:min(count, rows or count)], vectors[count:]
+        metric = "ip" if kind == "norms" else "l2"
+        base, queries = vectors[:min(count, rows or count)], vectors[count:]
         labels = labels[:len(base)]
         if isinstance(vectors, Sparse):
             type_, metric = "sparsevec", "ip"

@@ -59,6 +59,8 @@ def compare_one(run, data_set, result, ks, enough=ENOUGH):
         open_all(systems, results, data_set)
         build_all(systems, results, run.options.builds)
         query_all(systems, results, run.options, ks, enough)
+        if systems:
+            result["intrinsic"] = data_set.intrinsic
     finally:
         close_all(everyone)
 

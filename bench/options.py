@@ -58,7 +58,7 @@ DEFAULTS = {
     "omendb_with": {"": [""], "shapes": ["", "m = 8", "m = 12", "m = 24", "m = 32",
                                          "ef_construction = 32", "ef_construction = 128",
                                          "storage = half"]},
-    "budget": {"": 8, "types": 4},
+    "budget": {"": 8, "types": 3},
     # All sizes at once must fit.
     "shared_buffers": {"": "4GB", "scaling": "6GB", "shapes": "8GB", "scale": "6GB"},
     "maintenance_work_mem": {"": "2GB", "scale": "5GB"},
@@ -80,9 +80,9 @@ def parser(description):
     add = made.add_argument
     add("mode", nargs="?", choices=list(MODES), default="compare", metavar="MODE")
     add("--data-sets", metavar="NAMES", help="of fashion, words, sift, random:ROWS:DIM, "
-        "mixture:ROWS:DIM, topics:ROWS:DIM, FILE.hdf5, BASE or BASE:QUERIES (.fvecs .bvecs "
-        ".ivecs .fbin .u8bin); each may end with @TYPE, @METRIC or @TYPE_METRIC, as in "
-        "sift@halfvec_ip, words@l1, sift@bit_hamming")
+        "mixture:ROWS:DIM, norms:ROWS:DIM, topics:ROWS:DIM, FILE.hdf5, BASE or BASE:QUERIES "
+        "(.fvecs .bvecs .ivecs .fbin .u8bin); each may end with @TYPE, @METRIC or "
+        "@TYPE_METRIC, as in sift@halfvec_ip, words@l1, sift@bit_hamming")
     add("--metric", choices=("l2", "cosine", "ip"), help="of files that do not say")
     add("--systems", metavar="NAMES",
         help="of omendb, pgvector, ivfflat, hnswlib, faiss, faiss-ivfpq")

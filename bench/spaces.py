@@ -124,12 +124,14 @@ def distances(metric, rows, queries, number):
     for L2."""
     if isinstance(rows, Sparse):
         return sparse_distances(metric, rows, queries.dense(number))
-    near, far = rows.astype("f8"), queries[number].astype("f8")
+    far = queries[number].astype("f8")
     if metric in ("l2", "hamming"):
-        return ((near - far) ** 2).sum(axis=1)
+        apart = rows - far
+        return numpy.einsum("ij,ij->i", apart, apart)
     if metric == "l1":
-        return abs(near - far).sum(axis=1)
-    inner = (near * far).sum(axis=1)
+        return abs(rows - far).sum(axis=1)
+    near = rows.astype("f8")
+    inner = numpy.einsum("ij,j->i", near, far)
     if metric == "ip":
         return -inner
     if metric == "jaccard":

@@ -13,8 +13,10 @@ def head(*names):
 
 
 def title(data_set):
+    intrinsic = data_set.get("intrinsic")
     yield (f"**{data_set['name']}**, {data_set['rows']} x {data_set['dim']}, "
-           f"{data_set['metric']}")
+           f"{data_set['metric']}"
+           + (f", local intrinsic dimension {intrinsic:.0f}" if intrinsic else ""))
     yield ""
 
 
@@ -186,9 +188,9 @@ SIZES = {"bit": 1.1, "sparsevec": 1.1}
 
 def types(data_sets):
     """One line for each type and metric: omendb and each of the others."""
-    yield from head("type", "metric", "data", "rows", "against", "build s", "its", "omendb is",
-                    "bytes a row", "its", "omendb is", "queries/s at 0.95", "its", "omendb is",
-                    "wanted", "not met", "faults")
+    yield from head("type", "metric", "data", "rows", "intrinsic dim", "against",
+                    "build s", "its", "omendb is", "bytes a row", "its", "omendb is",
+                    "queries/s at 0.95", "its", "omendb is", "wanted", "not met", "faults")
     for data_set in data_sets:
         first = leader(data_set["systems"])
         ours = data_set["systems"].get(first, {})
@@ -213,7 +215,8 @@ def type_row(data_set, ours, name, theirs):
     faults = [f"{who}: {text}" for who, each in (("omendb", ours), (name, theirs))
               for text in (each.get("error"), faults_of(summed(each.get("points", []))))
               if text]
-    return row(*space, data_set["name"].split("@")[0], data_set["rows"], name,
+    return row(*space, data_set["name"].split("@")[0], data_set["rows"],
+               f"{data_set['intrinsic']:.0f}" if data_set.get("intrinsic") else "-", name,
                *(f"{value:.2f}" if value else "-" for value in build), times(*build[::-1]),
                *(f"{value:.0f}" if value else "-" for value in size), times(*size),
                *(figure(pair) for pair in rate), quotient(*rate),
