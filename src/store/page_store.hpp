@@ -404,13 +404,18 @@ private:
 		Buffer buffer = read(block);
 		LockBuffer(buffer, BUFFER_LOCK_SHARE);
 		Page page = BufferGetPage(buffer);
-		const char *problem = PageIsNew(page) ? nullptr : omendb_page_problem(page, 0);
+		bool ours = !PageIsNew(page);
+		const char *problem = ours ? omendb_page_problem(page, 0) : nullptr;
 		if (problem != nullptr)
 			omendb_page_damaged(index_, block, problem);
-		const OmendbPageSpecial *special = (const OmendbPageSpecial *) PageGetSpecialPointer(page);
-		bool ours = !PageIsNew(page) && special->kind == OMENDB_PAGE_VALUES &&
-					slot < special->slots &&
-					special->slots * shape_->chunk_bytes <= OMENDB_PAGE_USABLE;
+		/* A page of zeros has no special space. */
+		if (ours)
+		{
+			const OmendbPageSpecial *special =
+				(const OmendbPageSpecial *) PageGetSpecialPointer(page);
+			ours = special->kind == OMENDB_PAGE_VALUES && slot < special->slots &&
+				   special->slots * shape_->chunk_bytes <= OMENDB_PAGE_USABLE;
+		}
 		if (ours)
 		{
 			const uint8_t *p =

@@ -87,12 +87,46 @@ sub mutate
 	return;
 }
 
+# The same for a page of values, which an index of long ones has many of: a chunk's header (owner,
+# next, generation and length), bytes, the page itself, or its place taken by another.
+sub mutate_values
+{
+	my ($data) = @_;
+	my $blocks = length($$data) / 8192;
+	my @pages = grep { unpack('S', substr($$data, $_ * 8192 + 8184, 2)) == 6 } 1 .. $blocks - 1;
+	return if !@pages;
+	my ($block, $other) = ($pages[ any(scalar @pages) ], $pages[ any(scalar @pages) ]);
+	my $page = substr($$data, $block * 8192, 8192);
+	my ($lower) = unpack('S', substr($page, 12, 2));
+	my ($slots) = unpack('S', substr($page, 8186, 2));
+	my $dice = any(100);
+	$other = 1 + any($blocks - 1) if $dice < 30;
+	if ($dice < 45)
+	{
+		substr($$data, $block * 8192, 8192) = substr($$data, $other * 8192, 8192);
+		substr($$data, $other * 8192, 8192) = $page if any(2);
+		return;
+	}
+	if ($dice < 50) { $page = "\0" x 8192; }
+	elsif ($dice < 60) { substr($page, any(8192), 1) ^= chr(1 << any(8)) for 1 .. 8; }
+	elsif ($dice < 65) { my $at = any(8192 - 400); substr($page, $at, 400) = join '', map { chr any(256) } 1 .. 400; }
+	else
+	{
+		my $chunk = 24 + any($slots) * ($lower - 24) / $slots;
+		substr($page, $chunk + (0, 4, 8, 10, 4)[ any(5) ], 4) = word($blocks);
+	}
+	substr($$data, $block * 8192, 8192) = $page;
+	return;
+}
+
 my @cases;
 my $sql = '';
-for my $number (0 .. $cases - 1)
+# Behind the others: pages of values alone.
+my $values = long_tests() ? 1200 : 30;
+for my $number (0 .. $cases + $values - 1)
 {
-	my $source = ('a', 'b', 'c', 'd')[ $number % 4 ];
-	push @cases, { table => "t$number", source => $source };
+	my $source = $number < $cases ? ('a', 'b', 'c', 'd')[ $number % 4 ] : 'c';
+	push @cases, { table => "t$number", source => $source, values => $number >= $cases };
 	$sql .= "CREATE TABLE t$number AS SELECT * FROM $source; CREATE INDEX t${number}_v ON t$number USING omen_hnsw
 		(v $source{$source}{class}); DELETE FROM t$number WHERE id % 3 = 0;\n";
 	# Half of them have free slots and dead nodes behind them.
@@ -111,7 +145,10 @@ for my $case (@cases)
 {
 	my $file = $node->data_dir . '/' . $path{"$case->{table}_v"};
 	my $data = slurp_file($file);
-	mutate(\$data, $slot_bytes{ $case->{source} }) for 1 .. $pages_each;
+	for (1 .. $pages_each)
+	{
+		$case->{values} ? mutate_values(\$data) : mutate(\$data, $slot_bytes{ $case->{source} });
+	}
 	open(my $handle, '>:raw', $file) || die $!;
 	print $handle $data;
 	close($handle);
