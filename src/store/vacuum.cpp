@@ -12,8 +12,8 @@
  *
  * Memory: a bit a slot of the index, once more while the tree is repaired; 12
  * bytes a record above level 0; 4 bytes a page of values; the stack of the tree's
- * repair, at most 4 bytes a dead node; copies of records (record_cache.hpp), a quarter of the maintenance
- * memory, or twice what the records take.
+ * repair, at most 4 bytes a dead node; copies of records (record_cache.hpp), a quarter
+ * of the maintenance memory, or twice what the records take.
  */
 #include "store/vacuum_state.hpp"
 
