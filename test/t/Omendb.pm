@@ -89,10 +89,11 @@ sub check_index
 }
 
 # Rows of an index scan wide enough to be exact against those of a sequential
-# scan: distances in order, so that ties do not matter. Tables of 1000 rows at most.
+# scan: distances in order, so that ties do not matter. Tables of 1000 rows at most. In
+# the same session a query of the caller's, with what it is to give.
 sub same_answers
 {
-	my ($node, $table, $query, $label) = @_;
+	my ($node, $table, $query, $label, $also, $wanted) = @_;
 	my $sql = "SELECT v <-> $query FROM $table ORDER BY v <-> $query";
 	my ($status, $out, $err) = $node->psql('postgres', <<"SQL");
 SET omen_hnsw.ef_search = 1000;
@@ -105,9 +106,12 @@ SET enable_seqscan = on;
 SET enable_indexscan = off;
 \\echo table
 $sql;
+\\echo also
+@{[ $also // '' ]};
 SQL
-	my ($plan, $index, $table_itself) = "\n$out\n" =~ /^(.*)\nindex\n(.*)table\n(.*)$/s;
+	my ($plan, $index, $table_itself, $rest) = "\n$out\n" =~ /^(.*)\nindex\n(.*)table\n(.*)also\n(.*)$/s;
 	diag($err) if $status;
+	is($rest, "$wanted\n", "$label: and what was asked besides") if defined $also;
 	like($plan // '', qr/Index Scan using/, "$label: the index is used");
 	return ok(!$status && defined $index && $index eq $table_itself, "$label: the index answers as the table");
 }
