@@ -186,6 +186,21 @@ def check_phases(project):
             project.report("phases", f"README.md: nothing of the phase {phase}")
 
 
+def check_findings(project):
+    """Every warning of omen_hnsw_check is explained, and no other."""
+    has = set()
+    for path in sorted((project.top / "src/store").glob("check*.cpp")):
+        has.update(re.findall(r'finding\(check, "WARN", "(\w+)"', path.read_text()))
+    table = re.search(r"^\| invariant \|.*\n\|[-|]*\n((?:\|.*\n)*)",
+                      project.text("README.md"), re.M)
+    rows = table.group(1).split("\n") if table else []
+    said = {code for row in rows for code in re.findall(r"`(\w+)`", row.split(" | ")[0])}
+    for code in sorted(has - said):
+        project.report("findings", f"README.md: nothing of the warning {code}")
+    for code in sorted(said - has):
+        project.report("findings", f"README.md: there is no warning {code}")
+
+
 def anchor(heading):
     return re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-")
 
@@ -229,7 +244,8 @@ def check_length(project):
         project.report("length", f"README.md has {lines} lines, over {MAX_README_LINES}")
 
 
-RULES = ("versions", "meta", "servers", "options", "phases", "links", "goals", "length")
+RULES = ("versions", "meta", "servers", "options", "phases", "findings", "links", "goals",
+         "length")
 
 
 def main():
@@ -238,7 +254,8 @@ def main():
     check_versions(project, meta)
     check_meta(project, meta)
     check_servers(project, meta)
-    for check in (check_options, check_phases, check_links, check_goals, check_length):
+    for check in (check_options, check_phases, check_findings, check_links, check_goals,
+                  check_length):
         check(project)
     for rule in RULES:
         found = [text for name, text in project.problems if name == rule]

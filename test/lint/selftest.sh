@@ -189,6 +189,9 @@ fires_swap servers META.json '< 16' '< 19'
 fires_swap options README.md '`two`' '`three`'
 fires_swap options src/am/options.c '"one"' '"other"'
 fires_swap phases src/am/build.c 'first' 'second'
+fires documents findings src/store/check_x.cpp 'finding(check, "WARN", "X1", 0, "x");\n'
+fires documents findings README.md \
+    "$(swap README.md x x)\n\n| invariant | x |\n|---|---|\n| \`Y1\` | x |\n"
 fires_swap links README.md '(#x)' '(#y)'
 fires_swap links README.md 'bench/README.md' 'bench/NONE.md'
 fires_swap goals README.md 'make check' 'make chekc'
