@@ -60,15 +60,19 @@ set_phase(int phase)
 	pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE, phase);
 }
 
-/* usual_bytes: what most rows take where they differ in length, 0 where nobody knows. */
+/* sizes: of some rows where they differ in length; none where nobody knows. */
 static void
-choose_layout(OmendbBuild *build, int storage, Size usual_bytes)
+choose_layout(OmendbBuild *build, int storage, const uint32 *sizes, uint32 size_count)
 {
+	static const uint32 empty = EMPTY_SPARSE_BYTES;
 	OmendbMetaPage *meta = &build->meta;
 
-	if (meta->type_kind == OMENDB_TYPE_SPARSE && usual_bytes == 0)
-		usual_bytes = EMPTY_SPARSE_BYTES;
-	if (!omendb_choose_layout(meta, storage, usual_bytes))
+	if (meta->type_kind == OMENDB_TYPE_SPARSE && size_count == 0)
+	{
+		sizes = &empty;
+		size_count = 1;
+	}
+	if (!omendb_choose_layout(meta, storage, sizes, size_count))
 		ereport(ERROR, errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 				errmsg("column with %u dimensions does not fit an omen_hnsw index page",
 					   meta->input_dim),
@@ -112,7 +116,7 @@ init_meta(OmendbBuild *build)
 	meta->parameters_block = OMENDB_META_BLOCK + 1;
 	meta->entry = meta->root = OMENDB_NO_ADDRESS;
 	meta->pending_head = meta->pending_tail = OMENDB_NO_ADDRESS;
-	choose_layout(build, options.storage, 0);
+	choose_layout(build, options.storage, NULL, 0);
 }
 
 /* ---- rows ---- */
@@ -331,9 +335,9 @@ take_sample(OmendbBuild *build)
 	omendb_sample_table(build, &sample);
 	build->mean = sample.mean;
 	build->tuples_expected = sample.tuples;
-	/* Room in records for what most rows are. */
+	/* Room in records for values of these sizes. */
 	if (build->meta.type_kind == OMENDB_TYPE_SPARSE)
-		choose_layout(build, OMENDB_STORAGE_AUTO, sample.usual_bytes);
+		choose_layout(build, OMENDB_STORAGE_AUTO, sample.sizes, sample.size_count);
 	build->meta.sampled = sample.rows;
 	build->meta.radius = sample.radius;
 	build->meta.parameter_blocks =

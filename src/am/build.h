@@ -28,7 +28,9 @@ typedef struct OmendbSample
 	float *mean;      /* input_dim floats; NULL: plain values have none */
 	float radius;     /* inner product: the longest row of the sample, less the mean */
 	double tuples;    /* rows the index will have, by the sampled blocks */
-	Size usual_bytes; /* plain values that differ in length: what nine of ten keep to, or 0 */
+	/* plain values that differ in length: bytes of some of them */
+	uint32 *sizes;
+	uint32 size_count;
 } OmendbSample;
 
 /* One build, in the process that runs it: the leader or a worker. */

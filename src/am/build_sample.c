@@ -175,16 +175,7 @@ scan_blocks(SampleState *state)
 		state->found *= (double) blocks / scanned;
 }
 
-static int
-compare_sizes(const void *a, const void *b)
-{
-	uint32 x = *(const uint32 *) a;
-	uint32 y = *(const uint32 *) b;
-
-	return x < y ? -1 : x > y;
-}
-
-/* Plain values have no mean; of those that differ in length, the one that nine of ten keep to. */
+/* Plain values have no mean; of those that differ in length, their sizes. */
 static void
 sample_plain(SampleState *state, OmendbSample *sample)
 {
@@ -196,10 +187,10 @@ sample_plain(SampleState *state, OmendbSample *sample)
 		state->sizes = (uint32 *) palloc(sizeof(uint32) * OMENDB_SAMPLE_ROWS);
 	}
 	scan_blocks(state);
-	if (state->count > 0)
+	if (state->sizes != NULL)
 	{
-		qsort(state->sizes, state->count, sizeof(uint32), compare_sizes);
-		sample->usual_bytes = state->sizes[(uint64) state->count * 9 / 10];
+		sample->sizes = state->sizes;
+		sample->size_count = state->count;
 	}
 	if (build->meta.metric == OMENDB_METRIC_INNER_PRODUCT)
 		sample->radius = state->longest > 0 ? (float) Min(state->longest, 1e15) : 1.0f;

@@ -198,25 +198,74 @@ complete_chunks(Shape *shape, uint32_t page_bytes)
 	return true;
 }
 
-/* Plain values: in the record as much as fits, and of sparse ones what is usual. */
+/* The largest room for values with so many records a page; 0 if there is none. */
+uint32_t
+room_for(const Shape &shape, uint32_t page_bytes, uint32_t slots)
+{
+	uint32_t slot = page_bytes / slots / kRecordAlign * kRecordAlign;
+	uint32_t fixed = fixed_bytes(shape);
+
+	return slot > fixed ? slot - fixed : 0;
+}
+
+/*
+ * The room for values of the sizes given with which they take the fewest bytes, rests
+ * in chunks included, of those that leave no more than a third a rest: it is another
+ * page to read. 100 000 sparse rows of 105 +- 32 elements: 1.07 times pgvector's size;
+ * with room for nine of ten, five records a page instead of seven, 1.4 times.
+ */
+uint32_t
+choose_room(const ShapeRequest &request, const Shape &shape, uint32_t all)
+{
+	constexpr uint32_t kMostRests = 3;
+	uint32_t payload = kSparseChunk - (uint32_t) sizeof(ChunkHeader);
+	double chunk_page = (double) request.page_bytes / (request.page_bytes / kSparseChunk);
+	double least = 0;
+	uint32_t best = 0;
+
+	for (uint32_t slots = 1; slots <= kMaxSlots; slots++)
+	{
+		uint32_t room = room_for(shape, request.page_bytes, slots);
+		if (room > all)
+			room = all;
+		uint64_t rests = 0, chunks = 0;
+		for (uint32_t i = 0; i < request.size_count && room > 0; i++)
+		{
+			uint32_t rest = request.sizes[i] > room ? request.sizes[i] - room : 0;
+			rests += rest > 0;
+			chunks += (rest + payload - 1) / payload;
+		}
+		if (slots > 1 && (room == 0 || rests * kMostRests > request.size_count))
+			break;
+		double bytes = (double) request.page_bytes / slots +
+					   chunk_page * (double) chunks / (double) request.size_count;
+		if (best == 0 || bytes <= least)
+		{
+			least = bytes;
+			best = room;
+		}
+	}
+	return best;
+}
+
+/* Plain values: in the record as much as fits; where they differ in length, choose_room(). */
 bool
 choose_plain(const ShapeRequest &request, Shape *shape)
 {
 	uint32_t all = align_up(request.dim, kRecordAlign);
-	uint32_t most;
+	bool differ = request.size_count > 0;
 
 	shape->storage = quant::Storage::Value;
 	shape->code_dim = shape->code_bits = 0;
 	shape->value_room = 0;
-	most = request.page_bytes / kRecordAlign * kRecordAlign - fixed_bytes(*shape);
+	uint32_t most = room_for(*shape, request.page_bytes, 1);
+	if (differ)
+		most = choose_room(request, *shape, all);
 	shape->value_room = all < most ? all : most;
 	shape->chunk_bytes = 0;
-	if (request.usual_bytes > 0 && request.usual_bytes < shape->value_room)
-		shape->value_room = align_up(request.usual_bytes, kRecordAlign);
 	if (shape->value_room < all)
-		shape->chunk_bytes = request.usual_bytes > 0
-								 ? kSparseChunk
-								 : even_chunk(all - shape->value_room, request.page_bytes);
+		shape->chunk_bytes =
+			differ ? kSparseChunk : even_chunk(all - shape->value_room, request.page_bytes);
 	return complete_shape(shape, request.page_bytes);
 }
 

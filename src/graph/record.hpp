@@ -193,8 +193,9 @@ struct ShapeRequest
 	uint32_t page_bytes;
 	uint32_t code_dim;  /* 0: choose */
 	uint32_t code_bits; /* 0: choose */
-	/* plain values: bytes most of them have, where they differ; else 0 */
-	uint32_t usual_bytes;
+	/* plain values that differ in length: bytes of some of them; else none */
+	const uint32_t *sizes;
+	uint32_t size_count;
 };
 
 bool choose_shape(const ShapeRequest &request, Shape *shape);

@@ -49,11 +49,12 @@ extern "C"
 
 	/*
 	 * Fill dim, code_dim, code_bits, storage, blocks and every offset of meta from
-	 * its metric, type, input_dim and m. storage: 0 for auto. usual_bytes: what most
-	 * values take where they differ in length, else 0. Returns false when no record
+	 * its metric, type, input_dim and m. storage: 0 for auto. sizes: bytes of some
+	 * values where they differ in length, else none. Returns false when no record
 	 * of that size fits a page.
 	 */
-	extern bool omendb_choose_layout(OmendbMetaPage *meta, int storage, Size usual_bytes);
+	extern bool omendb_choose_layout(OmendbMetaPage *meta, int storage, const uint32 *sizes,
+									 uint32 size_count);
 	/* Whether an index on this type and metric keeps plain values (quant/value.hpp). */
 	extern bool omendb_keeps_values(uint8 type_kind, uint8 metric);
 	/* Whether the derived fields of meta are what its chosen fields say. */

@@ -94,7 +94,7 @@ omendb_keeps_values(uint8 type_kind, uint8 metric)
 }
 
 bool
-omendb_choose_layout(OmendbMetaPage *meta, int storage, Size usual_bytes)
+omendb_choose_layout(OmendbMetaPage *meta, int storage, const uint32 *sizes, uint32 size_count)
 {
 	using namespace omendb;
 	quant::Metric metric = (quant::Metric) meta->metric;
@@ -111,7 +111,8 @@ omendb_choose_layout(OmendbMetaPage *meta, int storage, Size usual_bytes)
 	{
 		request.storage = quant::Storage::Value;
 		request.dim = quant::value_capacity(type, meta->input_dim);
-		request.usual_bytes = (uint32) usual_bytes;
+		request.sizes = sizes;
+		request.size_count = size_count;
 	}
 	else if (request.dim > 16384)
 		return false;

@@ -72,7 +72,8 @@ request_for(uint32_t input_dim, uint32_t m, int storage)
 {
 	uint32_t dim = quant::padded_dim(quant::Metric::L2, input_dim);
 
-	return ShapeRequest{dim, m, storage == 0, (Storage) storage, OMENDB_PAGE_USABLE, 0, 0, 0};
+	return ShapeRequest{dim,     m, storage == 0, (Storage) storage, OMENDB_PAGE_USABLE, 0, 0,
+						nullptr, 0};
 }
 
 TEST(Shape, IsSoundForEveryDimensionAndM)
@@ -147,6 +148,60 @@ TEST(Shape, GoldenTable)
 }
 
 /* Up to the type's limit, as long as one record fits; then it says so. */
+/* Values of those sizes in records, rests in chunks: bytes a value. */
+double
+bytes_a_value(const Shape &s, const std::vector<uint32_t> &sizes, double *rests)
+{
+	uint32_t payload = s.chunk_bytes - (uint32_t) sizeof(ChunkHeader);
+	double chunks = 0;
+
+	*rests = 0;
+	for (uint32_t size : sizes)
+	{
+		uint32_t rest = size > s.value_room ? size - s.value_room : 0;
+		*rests += rest > 0;
+		chunks += (rest + payload - 1) / payload;
+	}
+	*rests /= (double) sizes.size();
+	return OMENDB_PAGE_SIZE / (double) s.slots +
+		   OMENDB_PAGE_SIZE / (double) s.chunks * chunks / (double) sizes.size();
+}
+
+/* Sparse values: where lengths differ much, those of a few share their room. */
+TEST(Shape, RoomForValuesOfManySizes)
+{
+	std::vector<uint32_t> equal(100, 8 + 8 * 100), mixed, few(100, 8 + 8 * 20);
+	for (uint32_t i = 0; i < 1000; i++)
+		mixed.push_back(8 + 8 * (60 + i * i % 1009 / 11));
+	for (uint32_t i = 0; i < 5; i++)
+		few[i * 20] = 8 + 8 * 900;
+	ShapeRequest request = {8 + 8 * 1000,           16, false, Storage::Value,
+							OMENDB_PAGE_USABLE,     0,  0,     equal.data(),
+							(uint32_t) equal.size()};
+	Shape s;
+	double rests;
+
+	ASSERT_TRUE(choose_shape(request, &s));
+	EXPECT_GE(s.value_room, equal[0]);
+	EXPECT_EQ(s.slots, OMENDB_PAGE_USABLE / (s.slot_bytes - s.value_room + equal[0]));
+
+	request.sizes = mixed.data();
+	request.size_count = (uint32_t) mixed.size();
+	ASSERT_TRUE(choose_shape(request, &s));
+	double mean = 0;
+	for (uint32_t size : mixed)
+		mean += size / (double) mixed.size();
+	EXPECT_LT(bytes_a_value(s, mixed, &rests), mean + 420);
+	EXPECT_LE(rests, 1.0 / 3);
+
+	request.sizes = few.data();
+	request.size_count = (uint32_t) few.size();
+	ASSERT_TRUE(choose_shape(request, &s));
+	EXPECT_EQ(s.slots, 23u);
+	(void) bytes_a_value(s, few, &rests);
+	EXPECT_DOUBLE_EQ(rests, 0.05);
+}
+
 TEST(Shape, RefusesWhatNeverFits)
 {
 	Shape shape = {};

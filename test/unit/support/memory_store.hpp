@@ -181,7 +181,7 @@ struct IndexOptions
 	uint32_t ef_construction = 64;
 	uint32_t code_dim = 0; /* 0: chosen */
 	uint32_t code_bits = 0;
-	uint32_t usual_bytes = 0; /* sparse values */
+	std::vector<uint32_t> sizes; /* of sparse values */
 	uint32_t max_chunks = 100000;
 	uint32_t workers = 1;
 };
@@ -798,9 +798,15 @@ private:
 		space_.radius = 0;
 		space_.input_dim = base_->dim;
 		space_.dim = quant::padded_dim(options_.metric, base_->dim);
-		graph::ShapeRequest request = {space_.dim,         options_.m,          false,
-									   options_.storage,   OMENDB_PAGE_USABLE,  options_.code_dim,
-									   options_.code_bits, options_.usual_bytes};
+		graph::ShapeRequest request = {space_.dim,
+									   options_.m,
+									   false,
+									   options_.storage,
+									   OMENDB_PAGE_USABLE,
+									   options_.code_dim,
+									   options_.code_bits,
+									   options_.sizes.data(),
+									   (uint32_t) options_.sizes.size()};
 		bool plain = quant::keeps_values(options_.type, options_.metric);
 		if (plain)
 		{
