@@ -105,7 +105,11 @@ load_d(const float *p)
 OMENDB_INLINE VecD
 load_d_partial(const float *p, size_t)
 {
-	return simde_mm_cvtps_pd(simde_mm_load_ss(p));
+	/* Not by a load of one float, which must be aligned. */
+	float first;
+
+	__builtin_memcpy(&first, p, sizeof(first));
+	return simde_mm_cvtps_pd(simde_mm_set_ss(first));
 }
 
 /* sum + x^2, where the square is exact. */
