@@ -430,7 +430,7 @@ build_bulk(Index *index, const Matrix &base, const Options &o, std::vector<Worke
 	};
 	auto load = [&](graph::Bulk *b, uint32_t)
 	{
-		std::vector<float> t(index->space.dim);
+		std::vector<float> t(index->space.dim), asker(index->space.dim);
 		for (uint32_t first = next.fetch_add(64); first < base.n; first = next.fetch_add(64))
 		{
 			for (uint32_t i = first; i < std::min(first + 64, base.n); i++)
@@ -438,7 +438,9 @@ build_bulk(Index *index, const Matrix &base, const Options &o, std::vector<Worke
 				float excess;
 				if (!quant::transform_row(index->space, base.row(i), t.data(), &excess))
 					continue;
-				b->add_row(t.data(), excess, {{(uint16_t) (i >> 16), (uint16_t) i, 1}, i, 0});
+				quant::transform_query(index->space, base.row(i), asker.data());
+				b->add_row(t.data(), excess, asker.data(),
+						   {{(uint16_t) (i >> 16), (uint16_t) i, 1}, i, 0});
 			}
 		}
 	};

@@ -49,6 +49,8 @@ row_bytes(const quant::Space &space, const Shape &shape)
 
 	if (space.storage != quant::Storage::Int8)
 		bytes += leaf_dim(space);
+	if (most_answers(space, shape.max_links) > 0)
+		bytes += leaf_dim(space) + (uint32_t) sizeof(LeafMeta);
 	return align_up(bytes, 16);
 }
 
@@ -84,11 +86,14 @@ room_for(const Shape &shape, uint32_t ef_construction)
 }
 
 uint32_t
-point_bytes(const Shape &shape, uint32_t ef_construction)
+point_bytes(const quant::Space &space, const Shape &shape, uint32_t ef_construction)
 {
-	uint32_t head = (uint32_t) sizeof(BulkPoint) + 8 * shape.blocks + 2 * kMaxFanout;
+	uint32_t answers = most_answers(space, shape.max_links);
+	uint32_t leaders = answers > 0 ? 2 * kMaxFanout : kMaxFanout;
+	uint32_t head = (uint32_t) sizeof(BulkPoint) + 8 * shape.blocks + 2 * leaders;
 
-	return align_up(head, 8) + 8 * (room_for(shape, ef_construction) + kOtherKeys);
+	return align_up(head, 8) +
+		   8 * (room_for(shape, ef_construction) + kOtherKeys + (1 + kCompanions) * answers);
 }
 
 /* Segments of about 64 MB, fewer bytes when little is expected, more when very much is. */
@@ -142,8 +147,8 @@ bulk_bytes_per_row(const quant::Space &space, const Shape &shape, uint32_t ef_co
 	uint32_t above = wide_shape(shape).slot_bytes / (OMENDB_LEVEL_FANOUT - 1) + 1;
 
 	/* The hash table has two to four places a row; a row is in some eight members. */
-	return row_bytes(space, shape) + point_bytes(shape, ef_construction) + above + 3 * 4 + 8 * 4 +
-		   4;
+	return row_bytes(space, shape) + point_bytes(space, shape, ef_construction) + above + 3 * 4 +
+		   8 * 4 + 4;
 }
 
 void
@@ -156,7 +161,7 @@ init_bulk(BulkShared *shared, const quant::Space &space, const Shape &shape,
 
 	shared->regions[kBulkRows] = {row_bytes(space, shape), 0};
 	shared->regions[kBulkEqual] = {4, 0};
-	shared->regions[kBulkPoints] = {point_bytes(shape, ef_construction), 0};
+	shared->regions[kBulkPoints] = {point_bytes(space, shape, ef_construction), 0};
 	shared->regions[kBulkMembers] = {4, 0};
 	shared->regions[kBulkOrder] = {4, 0};
 	shared->regions[kBulkAbove] = {above_bytes, 0};
@@ -191,6 +196,8 @@ Bulk::init(const quant::Space *space, const Shape *shape, BulkShared *shared,
 	leaf_space_.storage = quant::Storage::Int8;
 	leaf_space_.dim = leaf_dim(*space);
 	leaf_at_ = space->storage == quant::Storage::Int8 ? 0 : bytes_in_row(*space, *shape);
+	asker_at_ = leaf_at_ + leaf_space_.dim;
+	answers_ = most_answers(*space, shape->max_links);
 	wide_ = wide_shape(*shape);
 	row_ = row_end_ = 0;
 	value_ = value_end_ = 0;
@@ -211,8 +218,9 @@ Bulk::init(const quant::Space *space, const Shape *shape, BulkShared *shared,
 	s_.own.init(memory);
 	memory_ = memory;
 	above_memory_.init(memory);
-	return s_.own.reserve(space->dim) && s_.options.reserve(room_ + kOtherKeys) &&
-		   s_.keys.reserve(room_ + kOtherKeys);
+	/* All that one selection may choose from. */
+	size_t keys = room_ + kOtherKeys + (1 + kCompanions) * answers_;
+	return s_.own.reserve(space->dim) && s_.options.reserve(keys) && s_.keys.reserve(keys);
 }
 
 /* Look up the region's segments again. */
@@ -260,7 +268,7 @@ Bulk::new_row(const Row &in)
 }
 
 void
-Bulk::add_row(const float *transformed, float excess, const Row &in)
+Bulk::add_row(const float *transformed, float excess, const float *asker, const Row &in)
 {
 	BulkRow *row = new_row(in);
 	quant::StoredMeta meta;
@@ -273,6 +281,15 @@ Bulk::add_row(const float *transformed, float excess, const Row &in)
 		quant::store_vector(leaf_space_, transformed, excess, (uint8_t *) leaf_of(row), &meta);
 	row->leaf_scale = meta.scale;
 	row->leaf_dot = meta.self_dot;
+	if (answers_ == 0)
+		return;
+	quant::store_vector(leaf_space_, asker, 0, (uint8_t *) asker_of(row), &meta);
+	/* Longer than any row: else those that are longer than the radius would count as farther. */
+	constexpr float kLonger = 16;
+	*(LeafMeta *) asker_meta_of(row) = {kLonger * meta.scale, kLonger * kLonger * meta.self_dot};
+	uint32_t length = float_bits(row->self_dot), longest = shared_->longest.load();
+	while (longest < length && !shared_->longest.compare_exchange_weak(longest, length))
+		;
 }
 
 /* Where a value of so many bytes goes: behind its row, or among those that do not fit there. */
@@ -457,6 +474,13 @@ Bulk::link_points()
 		shared_->failed.store(true);
 	if (!meet())
 		return false;
+	while (answers_ > 0 && take(kStepShare, 256, shared_->points, &first, &end))
+	{
+		for (uint32_t i = first; i < end; i++)
+			share_answers(point_at(ordered(i)));
+	}
+	if (answers_ > 0)
+		(void) meet();
 	while (take(kStepChoose, 64, shared_->points, &first, &end))
 	{
 		for (uint32_t i = first; i < end; i++)

@@ -17,15 +17,18 @@
  * Steps, each done by all participants; between them they meet:
  *   load     rows into the row store, in any order
  *   equal    rows with equal stored bytes share the node of one of them
- *   assign   each point to its `fanout` nearest of a thousand random leaders
+ *   assign   each point to its `fanout` nearest of a thousand random leaders,
+ *            as an asker, too
  *   place    the points of each leader together
  *   leaves   each leader's points are cut further down to leaves (leaf size
- *            and smaller); every point keeps the nearest it meets there.
+ *            and smaller); every point keeps the nearest it meets there, and as
+ *            an asker (inner product) in leaves near to what it asks for.
  *            One participant begins with the levels above instead, the highest
  *            node first: protected links from it hold each level together until
  *            it is written (without them level 1 fell apart where few rows are
  *            near to all, and in clusters a search came down in the wrong one)
- *   choose   each point selects links among its candidates
+ *   share    each point's best answer hears of its other answers
+ *   choose   each point selects links among its candidates, and among answers
  *   reverse  each link is offered to its other end
  *   settle   each point selects its final list from its own and the offered
  *   tree     one participant walks the links, which protects those it goes by;
@@ -54,7 +57,8 @@ namespace omendb::graph
 
 /*
  * A row in the store; its stored vector follows, then its int8 copy unless that is the
- * same. A plain value comes first likewise, then the int8 form of its sketch.
+ * same. A plain value comes first likewise, then the int8 form of its sketch. Last, where
+ * points ask, the int8 form of the row as a query, and its LeafMeta.
  */
 struct BulkRow
 {
@@ -98,11 +102,26 @@ constexpr uint32_t kFarShare = 16;
 constexpr uint32_t kCoarse = 4;
 constexpr uint32_t kCoarseShares = 4;
 
-/* Keys of a point behind its candidates: far, far of others, coarse. */
+/* Keys of a point behind its candidates: far, far of others, coarse; answers and companions follow.
+ */
 constexpr uint32_t kOtherKeys = 2 * kFar + kCoarse;
 
 /* Leaders a point may belong to. */
 constexpr uint32_t kMaxFanout = 16;
+
+/* Of the int8 copy of a row, or of a row as a query: as RecordHeader has them. */
+struct LeafMeta
+{
+	float scale; /* 0: zeros, which ask for nothing */
+	float self_dot;
+};
+
+/* Companions kept for each answer kept. */
+constexpr uint32_t kCompanions = 2;
+
+/* Leaders that a point asks. What it asks for is far from it, and spread more widely. */
+constexpr uint32_t kAsked = 16;
+static_assert(kAsked <= kMaxFanout, "room behind a point");
 
 /* A node of level 0 being built; masks, leaders and candidates follow. */
 struct BulkPoint
@@ -116,11 +135,13 @@ struct BulkPoint
 	uint16_t offered; /* keys from other points' links, behind the candidates */
 	uint8_t lock;
 	uint8_t in_tree;
-	uint8_t far;         /* far candidates, behind the room of the others */
-	uint8_t far_offered; /* from other points' far links, behind them */
-	uint8_t coarse;      /* links to leaders, behind those */
-	uint8_t unused[3];
-	uint32_t chunk; /* number of the first chunk of its value */
+	uint8_t far;             /* far candidates, behind the room of the others */
+	uint8_t far_offered;     /* from other points' far links, behind them */
+	uint8_t coarse;          /* links to leaders, behind those */
+	uint8_t answers;         /* behind those; in the end the last so many links */
+	uint8_t companions;      /* behind those */
+	uint8_t diverse_answers; /* the first so many answers */
+	uint32_t chunk;          /* number of the first chunk of its value */
 };
 
 inline uint32_t
@@ -200,6 +221,7 @@ enum BulkStep : uint32_t
 	kStepAssign,
 	kStepPlace,
 	kStepLeaves,
+	kStepShare,
 	kStepChoose,
 	kStepReverse,
 	kStepSettle,
@@ -217,6 +239,7 @@ struct BulkShared
 	std::atomic<uint32_t> next_row;   /* places given out */
 	std::atomic<uint32_t> next_value; /* of kBulkValues */
 	std::atomic<uint64_t> rows;       /* places filled */
+	std::atomic<uint32_t> longest;    /* float bits: the largest |x^|^2, where points ask */
 	std::atomic<uint32_t> nodes;
 	std::atomic<uint32_t> parts; /* TID parts given out */
 	std::atomic<uint32_t> next[kBulkSteps];
@@ -492,6 +515,22 @@ void init_bulk(BulkShared *shared, const quant::Space &space, const Shape &shape
 /* Bytes a row takes until the graph is written, about. */
 size_t bulk_bytes_per_row(const quant::Space &space, const Shape &shape, uint32_t ef_construction);
 
+/* Points that are cut together: a stretch of the stack, those that ask behind the others. */
+struct BulkCluster
+{
+	size_t first;
+	size_t points;
+	size_t askers;
+};
+
+/* What nearest_of() is to find. */
+struct BulkWanted
+{
+	uint32_t most;
+	float bound;  /* nothing as far as this */
+	uint32_t but; /* the point that asks */
+};
+
 class Bulk
 {
 public:
@@ -500,8 +539,11 @@ public:
 			  const BulkHooks *hooks, const Memory *memory, uint32_t ef_construction,
 			  uint32_t first_block);
 
-	/* Load a transformed row (space.dim floats). */
-	void add_row(const float *transformed, float excess, const Row &row);
+	/*
+	 * Load a transformed row (space.dim floats). asker: the same row as a query, from
+	 * transform_query(); not read but under inner product.
+	 */
+	void add_row(const float *transformed, float excess, const float *asker, const Row &row);
 	/* Load a plain value, given its sketch (sketch_dim floats). */
 	void add_value(const uint8_t *value, const float *sketch, const Row &row);
 
@@ -513,6 +555,8 @@ private:
 	BulkRow *row_at(uint32_t i) const;
 	const uint8_t *stored_of(const BulkRow *row) const;
 	const int8_t *leaf_of(const BulkRow *row) const;
+	const int8_t *asker_of(const BulkRow *row) const;
+	const LeafMeta *asker_meta_of(const BulkRow *row) const;
 	void see(uint32_t region);
 	void need(uint32_t region, uint64_t elements);
 	BulkRow *new_row(const Row &row);
@@ -532,17 +576,25 @@ private:
 	/* bulk_leaves.cpp: from points to candidates */
 	void choose_leaders();
 	bool assign_points();
+	bool assign_askers(uint32_t *points, size_t count);
 	void start_places();
 	void place_points();
+	void place_member(uint32_t leader, uint32_t member);
 	bool cut_leaders();
-	bool cut(size_t first, size_t count, uint32_t depth);
-	bool cut_by_leaders(size_t first, size_t count, uint32_t depth);
+	bool cut(const BulkCluster &cluster, uint32_t depth);
+	bool cut_by_leaders(const BulkCluster &cluster, uint32_t depth);
+	void read_members(const uint32_t *members, size_t count, const int8_t **vectors,
+					  LeafMeta *metas) const;
 	bool nearest_leaders(const uint32_t *points, size_t count, uint32_t fanout, uint16_t *out);
 	void collect_coarse(uint32_t index, const int32_t *products);
 	bool pack(const uint32_t *points, size_t count);
-	bool leaf(const uint32_t *points, size_t count);
+	bool leaf(const uint32_t *points, size_t count, const uint32_t *askers, size_t asking);
+	void place_at_home(const uint32_t *points, size_t count);
+	size_t nearest_of(const uint32_t *points, size_t count, const LeafMeta &meta,
+					  const int32_t *products, const BulkWanted &wanted);
 	void collect(const uint32_t *points, size_t count, size_t self, const int32_t *products);
 	void offer(BulkPoint *point, const BulkKey *keys, size_t count);
+	void answer(const uint32_t *points, size_t count, const uint32_t *askers, size_t asking);
 	void collect_far(const uint32_t *points, size_t count, size_t self, const int32_t *products);
 	void compact(BulkPoint *point);
 
@@ -559,6 +611,11 @@ private:
 	void settle_links(BulkPoint *point);
 	void settle_near(BulkPoint *point);
 	void add_coarse(BulkPoint *point);
+	void share_answers(BulkPoint *point);
+	float leaf_distance(const BulkRow *a, const BulkRow *b) const;
+	void choose_answers(BulkPoint *point);
+	void add_answers(BulkPoint *point);
+	uint32_t near_links(const BulkPoint *point) const;
 	bool selects_by_sketch() const;
 	const quant::Space &select_space() const;
 	size_t set_options(const BulkKey *keys, size_t count);
@@ -587,7 +644,10 @@ private:
 	BulkKey *keys_of(BulkPoint *point) const;
 	BulkKey *far_keys_of(BulkPoint *point) const;
 	BulkKey *coarse_keys_of(BulkPoint *point) const;
+	BulkKey *answers_of(BulkPoint *point) const;
+	BulkKey *companions_of(BulkPoint *point) const;
 	uint16_t *near_of(BulkPoint *point) const;
+	uint16_t *asked_of(BulkPoint *point) const;
 	uint32_t *protected_of(BulkPoint *point) const;
 	uint32_t *diverse_of(BulkPoint *point) const;
 	uint32_t *queue_at(uint32_t i) const;
@@ -602,8 +662,10 @@ private:
 	uint32_t candidates_; /* kept a point */
 	uint32_t room_;       /* of its key array */
 	uint32_t leaf_nearest_;
+	uint32_t answers_;        /* kept a point; 0: points do not ask */
 	quant::Space leaf_space_; /* the same with int8 storage; of plain values their sketches' */
 	uint32_t leaf_at_;        /* where a row's int8 copy is, behind its head */
+	uint32_t asker_at_;       /* where the row as a query is */
 	BulkView views_[kBulkRegions];
 	uint32_t row_; /* next place of this participant's extent */
 	uint32_t row_end_;
@@ -638,6 +700,18 @@ Bulk::leaf_of(const BulkRow *row) const
 	return (const int8_t *) (row + 1) + leaf_at_;
 }
 
+inline const int8_t *
+Bulk::asker_of(const BulkRow *row) const
+{
+	return (const int8_t *) (row + 1) + asker_at_;
+}
+
+inline const LeafMeta *
+Bulk::asker_meta_of(const BulkRow *row) const
+{
+	return (const LeafMeta *) (const void *) (asker_of(row) + leaf_space_.dim);
+}
+
 inline BulkPoint *
 Bulk::point_at(uint32_t i) const
 {
@@ -662,12 +736,19 @@ Bulk::near_of(BulkPoint *point) const
 	return (uint16_t *) (void *) (diverse_of(point) + shape_->blocks);
 }
 
+/* The leaders near to what the point asks for. */
+inline uint16_t *
+Bulk::asked_of(BulkPoint *point) const
+{
+	return near_of(point) + kMaxFanout;
+}
+
 inline BulkKey *
 Bulk::keys_of(BulkPoint *point) const
 {
 	uint8_t *end = (uint8_t *) point + views_[kBulkPoints].stride;
 
-	return (BulkKey *) (void *) end - room_ - kOtherKeys;
+	return (BulkKey *) (void *) end - room_ - kOtherKeys - (1 + kCompanions) * answers_;
 }
 
 inline BulkKey *
@@ -682,9 +763,21 @@ Bulk::coarse_keys_of(BulkPoint *point) const
 	return far_keys_of(point) + 2 * kFar;
 }
 
+inline BulkKey *
+Bulk::answers_of(BulkPoint *point) const
+{
+	return coarse_keys_of(point) + kCoarse;
+}
+
+inline BulkKey *
+Bulk::companions_of(BulkPoint *point) const
+{
+	return answers_of(point) + answers_;
+}
+
 /* Enter a key among the nearest `room` of a kind, in order, each once. */
 inline void
-keep_nearest(BulkKey *kept, uint8_t *count, BulkKey key, uint8_t room = kFar)
+keep_nearest(BulkKey *kept, uint8_t *count, BulkKey key, uint32_t room = kFar)
 {
 	BulkKey *end = kept + *count;
 	BulkKey *at = std::lower_bound(kept, end, key);

@@ -32,6 +32,14 @@ constexpr uint32_t kSecondFanout = 2;
 constexpr uint32_t kDeepest = 16;
 /* A member whose order of writing this leader decides. */
 constexpr uint32_t kHome = 0x80000000u;
+/* A member that asks here: its row as a query. */
+constexpr uint32_t kAsks = 0x40000000u;
+
+uint32_t
+point_of(uint32_t member)
+{
+	return member & ~(kHome | kAsks);
+}
 
 uint32_t
 leaders_for(size_t points, uint32_t fanout)
@@ -103,6 +111,28 @@ Bulk::assign_points()
 				shared_->members[near[k]].fetch_add(1, std::memory_order_relaxed);
 			shared_->at_home[near[0]].fetch_add(1, std::memory_order_relaxed);
 		}
+		if (answers_ > 0 && !assign_askers(points, end - first))
+			return false;
+	}
+	return true;
+}
+
+/* The leaders nearest to what points ask for. */
+bool
+Bulk::assign_askers(uint32_t *points, size_t count)
+{
+	uint32_t fanout = std::min(kAsked, shared_->leaders);
+
+	for (size_t i = 0; i < count; i++)
+		points[i] |= kAsks;
+	if (!nearest_leaders(points, count, fanout, s_.near.data))
+		return false;
+	for (size_t i = 0; i < count; i++)
+	{
+		uint16_t *asked = asked_of(point_at(point_of(points[i])));
+		memcpy(asked, s_.near.data + i * fanout, fanout * sizeof(uint16_t));
+		for (uint32_t k = 0; k < fanout; k++)
+			shared_->members[asked[k]].fetch_add(1, std::memory_order_relaxed);
 	}
 	return true;
 }
@@ -129,6 +159,7 @@ Bulk::start_places()
 void
 Bulk::place_points()
 {
+	uint32_t asked = answers_ > 0 ? std::min(kAsked, shared_->leaders) : 0;
 	uint32_t first, end;
 
 	while (take(kStepPlace, 256, shared_->points, &first, &end))
@@ -137,12 +168,19 @@ Bulk::place_points()
 		{
 			const uint16_t *near = near_of(point_at(i));
 			for (uint32_t k = 0; k < shared_->fanout; k++)
-			{
-				uint32_t at = shared_->members[near[k]].fetch_add(1, std::memory_order_relaxed);
-				*(uint32_t *) (void *) views_[kBulkMembers].at(at) = k == 0 ? i | kHome : i;
-			}
+				place_member(near[k], k == 0 ? i | kHome : i);
+			for (uint32_t k = 0; k < asked; k++)
+				place_member(asked_of(point_at(i))[k], i | kAsks);
 		}
 	}
+}
+
+void
+Bulk::place_member(uint32_t leader, uint32_t member)
+{
+	uint32_t at = shared_->members[leader].fetch_add(1, std::memory_order_relaxed);
+
+	*(uint32_t *) (void *) views_[kBulkMembers].at(at) = member;
 }
 
 /* Leader by leader: its points into leaves, the leaves into candidates. */
@@ -171,65 +209,78 @@ Bulk::cut_leaders()
 		/* Participants placed them in any order; the graph does not depend on it. */
 		std::sort(s_.stack.data, s_.stack.data + count,
 				  [](uint32_t a, uint32_t b) { return (a & ~kHome) < (b & ~kHome); });
+		size_t points =
+			(size_t) (std::partition_point(s_.stack.data, s_.stack.data + count,
+										   [](uint32_t m) { return (m & kAsks) == 0; }) -
+					  s_.stack.data);
 		s_.stack.size = count;
 		home_ = leader;
 		home_rank_ = shared_->home_start[leader];
-		if (count > 0 && !cut(0, count, 1))
+		if (points > 0 && !cut(BulkCluster{0, points, count - points}, 1))
 			return false;
 	}
 	return true;
 }
 
-/* The points stack[first, first + count): a leaf, or more leaders. */
+/* A leaf, or more leaders. */
 bool
-Bulk::cut(size_t first, size_t count, uint32_t depth)
+Bulk::cut(const BulkCluster &cluster, uint32_t depth)
 {
-	if (count <= kLeafPoints)
-		return leaf(s_.stack.data + first, count);
+	if (cluster.points <= kLeafPoints)
+		return leaf(s_.stack.data + cluster.first, cluster.points,
+					s_.stack.data + cluster.first + cluster.points, cluster.askers);
 	if (depth < kDeepest)
-		return cut_by_leaders(first, count, depth);
-	for (size_t at = 0; at < count; at += kLeafPoints)
+		return cut_by_leaders(cluster, depth);
+	for (size_t at = 0; at < cluster.points; at += kLeafPoints)
 	{
-		size_t n = count - at < kLeafPoints ? count - at : kLeafPoints;
-		if (!leaf(s_.stack.data + first + at, n))
+		size_t n = std::min(cluster.points - at, kLeafPoints);
+		if (!leaf(s_.stack.data + cluster.first + at, n,
+				  s_.stack.data + cluster.first + cluster.points, cluster.askers))
 			return false;
 	}
 	return true;
 }
 
+/* Each leader's points, then those that ask there, to the top of the stack. */
 bool
-Bulk::cut_by_leaders(size_t first, size_t count, uint32_t depth)
+Bulk::cut_by_leaders(const BulkCluster &cluster, uint32_t depth)
 {
 	uint32_t fanout = depth == 1 ? kSecondFanout : 1;
-	uint32_t leaders = leaders_for(count, fanout);
+	uint32_t leaders = leaders_for(cluster.points, fanout);
+	size_t members = cluster.points + cluster.askers;
 	uint32_t chosen[kMaxLeaders];
-	uint32_t starts[kMaxLeaders + 1];
+	uint32_t starts[2 * kMaxLeaders + 1];
 	size_t base = s_.stack.size;
 
 	for (uint32_t i = 0; i < leaders; i++)
 	{
-		size_t low = count * i / leaders, high = count * (i + 1) / leaders;
+		size_t low = cluster.points * i / leaders, high = cluster.points * (i + 1) / leaders;
 		uint64_t draw = splitmix64(space_->seed ^ ((uint64_t) home_ << 32 | base), i);
-		chosen[i] = s_.stack[first + low + draw % (high - low)] & ~kHome;
+		chosen[i] = point_of(s_.stack[cluster.first + low + draw % (high - low)]);
 	}
-	if (!pack(chosen, leaders) || !s_.stack.reserve(base + count * fanout) ||
-		!s_.near.reserve(count * fanout) ||
-		!nearest_leaders(s_.stack.data + first, count, fanout, s_.near.data))
+	if (!pack(chosen, leaders) || !s_.stack.reserve(base + members * fanout) ||
+		!s_.near.reserve(members * fanout) ||
+		!nearest_leaders(s_.stack.data + cluster.first, members, fanout, s_.near.data))
 		return false;
 	memset(starts, 0, sizeof(starts));
-	for (size_t i = 0; i < count * fanout; i++)
-		starts[s_.near[i] + 1]++;
-	for (uint32_t i = 0; i < leaders; i++)
-		starts[i + 1] += starts[i];
-	for (size_t i = 0; i < count * fanout; i++)
-		s_.stack[base + starts[s_.near[i]]++] = s_.stack[first + i / fanout];
-	s_.stack.size = base + count * fanout;
-	for (uint32_t i = 0, start = 0; i < leaders; start = starts[i], i++)
+	auto part_of = [&](size_t i)
 	{
+		return 2 * s_.near[i] + (i / fanout >= cluster.points);
+	};
+	for (size_t i = 0; i < members * fanout; i++)
+		starts[part_of(i) + 1]++;
+	for (uint32_t i = 0; i < 2 * leaders; i++)
+		starts[i + 1] += starts[i];
+	for (size_t i = 0; i < members * fanout; i++)
+		s_.stack[base + starts[part_of(i)]++] = s_.stack[cluster.first + i / fanout];
+	s_.stack.size = base + members * fanout;
+	for (uint32_t i = 0, start = 0; i < leaders; start = starts[2 * i + 1], i++)
+	{
+		BulkCluster part = {base + start, starts[2 * i] - start, starts[2 * i + 1] - starts[2 * i]};
 		/* Everybody with one leader: another draw decides no better. */
-		uint32_t next = starts[i] - start == count ? kDeepest : depth + 1;
+		uint32_t next = part.points == cluster.points ? kDeepest : depth + 1;
 		hooks_->poll(hooks_->context);
-		if (starts[i] > start && !cut(base + start, starts[i] - start, next))
+		if (part.points > 0 && !cut(part, next))
 			return false;
 	}
 	s_.stack.size = base;
@@ -248,10 +299,10 @@ Bulk::pack(const uint32_t *points, size_t count)
 		!s_.indexes.reserve(room))
 		return false;
 	for (size_t i = 0; i < count; i++)
-		__builtin_prefetch(point_at(points[i] & ~kHome));
+		__builtin_prefetch(point_at(point_of(points[i])));
 	for (size_t i = 0; i < count; i++)
 	{
-		const BulkRow *row = row_at(point_at(points[i] & ~kHome)->row);
+		const BulkRow *row = row_at(point_at(point_of(points[i]))->row);
 		s_.rows[i] = leaf_of(row);
 		for (uint32_t at = 0; at < leaf_space_.dim; at += 64)
 			__builtin_prefetch(s_.rows[i] + at);
@@ -259,13 +310,27 @@ Bulk::pack(const uint32_t *points, size_t count)
 	}
 	for (size_t i = 0; i < count; i++)
 	{
-		const BulkRow *row = row_at(point_at(points[i] & ~kHome)->row);
+		const BulkRow *row = row_at(point_at(point_of(points[i]))->row);
 		s_.scale[i] = row->leaf_scale;
 		s_.dot[i] = row->leaf_dot;
 	}
 	s_.rows.size = count;
 	space_->kernels->tile_pack(s_.rows.data, count, leaf_space_.dim, s_.tile.data);
 	return true;
+}
+
+/* The int8 vectors of members, of rows or of rows as queries. */
+void
+Bulk::read_members(const uint32_t *members, size_t count, const int8_t **vectors,
+				   LeafMeta *metas) const
+{
+	for (size_t i = 0; i < count; i++)
+	{
+		const BulkRow *row = row_at(point_at(point_of(members[i]))->row);
+		bool asks = (members[i] & kAsks) != 0;
+		vectors[i] = asks ? asker_of(row) : leaf_of(row);
+		metas[i] = asks ? *asker_meta_of(row) : LeafMeta{row->leaf_scale, row->leaf_dot};
+	}
 }
 
 /*
@@ -278,21 +343,20 @@ Bulk::nearest_leaders(const uint32_t *points, size_t count, uint32_t fanout, uin
 	size_t leaders = s_.rows.size;
 	size_t stride = (leaders + 15) / 16 * 16;
 	const int8_t *rows[kStrip];
-	const BulkRow *headers[kStrip];
+	LeafMeta metas[kStrip];
 
 	for (size_t at = 0; at < count; at += kStrip)
 	{
 		size_t n = count - at < kStrip ? count - at : kStrip;
-		for (size_t i = 0; i < n; i++)
-		{
-			headers[i] = row_at(point_at(points[at + i] & ~kHome)->row);
-			rows[i] = leaf_of(headers[i]);
-		}
+		read_members(points + at, n, rows, metas);
 		space_->kernels->tile_dots(rows, n, s_.tile.data, leaders, leaf_space_.dim,
 								   s_.products.data, stride);
 		/* The first leaders, not those within one's points. */
 		for (size_t i = 0; i < n && home_ == kMaxLeaders; i++)
-			collect_coarse(points[at + i], s_.products.data + i * stride);
+		{
+			if ((points[at + i] & kAsks) == 0)
+				collect_coarse(points[at + i], s_.products.data + i * stride);
+		}
 		for (size_t i = 0; i < n; i++)
 		{
 			BulkKey best[kMaxFanout + 1];
@@ -303,8 +367,7 @@ Bulk::nearest_leaders(const uint32_t *points, size_t count, uint32_t fanout, uin
 				size_t width = leaders - c < kColumns ? leaders - c : kColumns;
 				size_t near = space_->kernels->tile_near(
 					s_.products.data + i * stride + c, width, s_.scale.data + c, s_.dot.data + c,
-					headers[i]->leaf_scale, headers[i]->leaf_dot, bound, s_.distances.data,
-					s_.indexes.data);
+					metas[i].scale, metas[i].self_dot, bound, s_.distances.data, s_.indexes.data);
 				for (size_t k = 0; k < near; k++)
 				{
 					BulkKey key = bulk_key(s_.distances[k], (uint32_t) c + s_.indexes[k]);
@@ -326,22 +389,29 @@ Bulk::nearest_leaders(const uint32_t *points, size_t count, uint32_t fanout, uin
 	return true;
 }
 
-/* All pairs of a leaf; the order of writing of those at home here. */
-bool
-Bulk::leaf(const uint32_t *points, size_t count)
+/* The order of writing of points whose home is here. */
+void
+Bulk::place_at_home(const uint32_t *points, size_t count)
 {
-	size_t stride = (count + 15) / 16 * 16;
-
 	for (size_t i = 0; i < count; i++)
 	{
 		if ((points[i] & kHome) == 0)
 			continue;
-		BulkPoint *point = point_at(points[i] & ~kHome);
+		BulkPoint *point = point_at(point_of(points[i]));
 		if (point->rank != kNoRow)
 			continue;
 		point->rank = home_rank_++;
-		*(uint32_t *) (void *) views_[kBulkOrder].at(point->rank) = points[i] & ~kHome;
+		*(uint32_t *) (void *) views_[kBulkOrder].at(point->rank) = point_of(points[i]);
 	}
+}
+
+/* All pairs of a leaf, and of its points with those that ask here. */
+bool
+Bulk::leaf(const uint32_t *points, size_t count, const uint32_t *askers, size_t asking)
+{
+	size_t stride = (count + 15) / 16 * 16;
+
+	place_at_home(points, count);
 	if (count < 2)
 		return true;
 	if (!pack(points, count))
@@ -360,60 +430,108 @@ Bulk::leaf(const uint32_t *points, size_t count)
 		}
 		hooks_->poll(hooks_->context);
 	}
+	for (size_t at = 0; at < asking; at += kStrip)
+	{
+		size_t n = asking - at < kStrip ? asking - at : kStrip;
+		answer(points, count, askers + at, n);
+		hooks_->poll(hooks_->context);
+	}
 	return true;
+}
+
+/*
+ * The nearest of a leaf's points to whom the products are of, but not itself, as keys: at
+ * most so many, in s_.keys, in no order.
+ */
+size_t
+Bulk::nearest_of(const uint32_t *points, size_t count, const LeafMeta &meta,
+				 const int32_t *products, const BulkWanted &wanted)
+{
+	float bound = wanted.bound;
+	float minima[64];
+
+	if (wanted.most < 64 && count >= 128)
+	{
+		/* It may be among its own nearest: one more. */
+		space_->kernels->tile_minima(products, count, s_.scale.data, s_.dot.data, meta.scale,
+									 meta.self_dot, minima);
+		std::nth_element(minima, minima + wanted.most, minima + 64);
+		float enough = std::nextafter(minima[wanted.most], std::numeric_limits<float>::max());
+		bound = std::min(bound, enough);
+	}
+	size_t near =
+		space_->kernels->tile_near(products, count, s_.scale.data, s_.dot.data, meta.scale,
+								   meta.self_dot, bound, s_.distances.data, s_.indexes.data);
+	if (!s_.keys.reserve(near))
+		return 0;
+	size_t n = 0;
+	for (size_t i = 0; i < near; i++)
+	{
+		uint32_t point = point_of(points[s_.indexes[i]]);
+		if (point != wanted.but)
+			s_.keys[n++] = bulk_key(s_.distances[i], point);
+	}
+	if (n <= wanted.most)
+		return n;
+	std::nth_element(s_.keys.data, s_.keys.data + wanted.most, s_.keys.data + n);
+	return wanted.most;
 }
 
 /* The nearest few of a leaf to one of its points. */
 void
 Bulk::collect(const uint32_t *points, size_t count, size_t self, const int32_t *products)
 {
-	BulkPoint *point = point_at(points[self] & ~kHome);
+	uint32_t index = point_of(points[self]);
+	BulkPoint *point = point_at(index);
 	float bound = bits_float(__atomic_load_n(&point->bound, __ATOMIC_RELAXED));
-	float minima[64];
+	size_t n = nearest_of(points, count, LeafMeta{s_.scale[self], s_.dot[self]}, products,
+						  BulkWanted{leaf_nearest_, bound, index});
 
-	if (leaf_nearest_ < 64 && count >= 128)
-	{
-		/* It is among its own nearest: one more. */
-		space_->kernels->tile_minima(products, count, s_.scale.data, s_.dot.data, s_.scale[self],
-									 s_.dot[self], minima);
-		std::nth_element(minima, minima + leaf_nearest_, minima + 64);
-		float enough = std::nextafter(minima[leaf_nearest_], std::numeric_limits<float>::max());
-		bound = std::min(bound, enough);
-	}
-	size_t near =
-		space_->kernels->tile_near(products, count, s_.scale.data, s_.dot.data, s_.scale[self],
-								   s_.dot[self], bound, s_.distances.data, s_.indexes.data);
-	if (!s_.keys.reserve(near))
-		return;
-	size_t n = 0;
-	for (size_t i = 0; i < near; i++)
-	{
-		if (s_.indexes[i] != self)
-			s_.keys[n++] = bulk_key(s_.distances[i], points[s_.indexes[i]] & ~kHome);
-	}
-	if (n > leaf_nearest_)
-	{
-		std::nth_element(s_.keys.data, s_.keys.data + leaf_nearest_, s_.keys.data + n);
-		n = leaf_nearest_;
-	}
 	if (n > 0)
 		offer(point, s_.keys.data, n);
+}
+
+/* A leaf's answers to at most kStrip that ask. */
+void
+Bulk::answer(const uint32_t *points, size_t count, const uint32_t *askers, size_t asking)
+{
+	size_t stride = (count + 15) / 16 * 16;
+	const int8_t *vectors[kStrip];
+	LeafMeta metas[kStrip];
+
+	read_members(askers, asking, vectors, metas);
+	space_->kernels->tile_dots(vectors, asking, s_.tile.data, count, leaf_space_.dim,
+							   s_.products.data, stride);
+	for (size_t i = 0; i < asking; i++)
+	{
+		uint32_t index = point_of(askers[i]);
+		BulkPoint *point = point_at(index);
+		BulkKey *answers = answers_of(point);
+		if (metas[i].scale == 0)
+			continue;
+		size_t n = nearest_of(points, count, metas[i], s_.products.data + i * stride,
+							  BulkWanted{answers_, std::numeric_limits<float>::max(), index});
+		spin_lock(&point->lock);
+		for (size_t k = 0; k < n; k++)
+			keep_nearest(answers, &point->answers, s_.keys[k], answers_);
+		spin_unlock(&point->lock);
+	}
 }
 
 /* The nearest of some of a leaf's points, others for each; the arithmetic of tile_near(). */
 void
 Bulk::collect_far(const uint32_t *points, size_t count, size_t self, const int32_t *products)
 {
-	BulkPoint *point = point_at(points[self] & ~kHome);
+	BulkPoint *point = point_at(point_of(points[self]));
 	BulkKey nearest[kFar];
 	uint8_t found = 0;
 	float twice = 2.0f * s_.scale[self];
 
-	for (size_t c = mix64(points[self] & ~kHome) % kFarShare; c < count; c += kFarShare)
+	for (size_t c = mix64(point_of(points[self])) % kFarShare; c < count; c += kFarShare)
 	{
 		float distance = (s_.dot[self] + s_.dot[c]) - (twice * s_.scale[c]) * (float) products[c];
 		if (c != self)
-			keep_nearest(nearest, &found, bulk_key(distance, points[c] & ~kHome));
+			keep_nearest(nearest, &found, bulk_key(distance, point_of(points[c])));
 	}
 	spin_lock(&point->lock);
 	for (uint8_t i = 0; i < found; i++)

@@ -116,6 +116,90 @@ Bulk::measure(const BulkPoint *point, size_t count)
 			  });
 }
 
+/* Between int8 copies. */
+float
+Bulk::leaf_distance(const BulkRow *a, const BulkRow *b) const
+{
+	int32_t dot = space_->kernels->dot_i8(leaf_of(a), leaf_of(b), leaf_space_.dim);
+
+	return (a->leaf_dot + b->leaf_dot) - (2.0f * a->leaf_scale * b->leaf_scale) * (float) dot;
+}
+
+/* A point's best answer hears of its other answers. */
+void
+Bulk::share_answers(BulkPoint *point)
+{
+	const BulkKey *answers = answers_of(point);
+
+	if (point->answers == 0)
+		return;
+	BulkPoint *best = point_at(key_point(answers[0]));
+	const BulkRow *best_row = row_at(best->row);
+	for (uint32_t i = 1; i < point->answers; i++)
+	{
+		uint32_t other = key_point(answers[i]);
+		BulkKey key = bulk_key(leaf_distance(best_row, row_at(point_at(other)->row)), other);
+		spin_lock(&best->lock);
+		keep_nearest(companions_of(best), &best->companions, key, kCompanions * answers_);
+		spin_unlock(&best->lock);
+	}
+}
+
+/*
+ * Answers that are near candidates as well need no links of their own. Where rows are of
+ * one length most are, and the few that the near leaves have missed take what lanes they
+ * need: choosing there from companions, too, costs recall (unit vectors .90 to .88 at 88
+ * hops; lengths over three decades, of the longest, .98 to .95).
+ */
+void
+Bulk::choose_answers(BulkPoint *point)
+{
+	const BulkKey *keys = keys_of(point);
+	BulkKey *answers = answers_of(point);
+	uint32_t asked = point->answers;
+	auto is_near = [&](BulkKey answer)
+	{
+		return is_among(keys, point->count, key_point(answer));
+	};
+
+	point->answers = (uint8_t) (std::remove_if(answers, answers + asked, is_near) - answers);
+	if (2 * point->answers <= asked)
+		return;
+	const BulkRow *row = row_at(point->row);
+	BulkKey *all = s_.keys.data;
+	size_t n = 0;
+	for (; n < point->answers; n++)
+	{
+		uint32_t other = key_point(answers[n]);
+		all[n] = bulk_key(leaf_distance(row, row_at(point_at(other)->row)), other);
+	}
+	n = (size_t) (std::remove_copy_if(companions_of(point),
+									  companions_of(point) + point->companions, all + n, is_near) -
+				  all);
+	std::sort(all, all + n);
+	n = (size_t) (std::unique(all, all + n) - all);
+	set_options(all, n);
+	select_neighbours(select_space(), *shape_, s_.options.data, n, answers_);
+	point->answers = 0;
+	for (Pick pick : {Pick::Diverse, Pick::Fill})
+	{
+		for (size_t i = 0; i < n; i++)
+		{
+			if (s_.options[i].pick == pick)
+				answers[point->answers++] = all[i];
+		}
+		if (pick == Pick::Diverse)
+			point->diverse_answers = point->answers;
+	}
+}
+
+/* Lanes for other links than answers. */
+uint32_t
+Bulk::near_links(const BulkPoint *point) const
+{
+	return shape_->max_links - point->answers;
+}
+
 /* A point's own choice among its candidates: these come first, the diverse before the others. */
 void
 Bulk::choose_links(BulkPoint *point)
@@ -125,6 +209,7 @@ Bulk::choose_links(BulkPoint *point)
 	size_t at = 0;
 
 	compact(point);
+	choose_answers(point);
 	size_t count = (size_t) (std::set_union(keys, keys + point->count, far_keys_of(point),
 											far_keys_of(point) + point->far, all) -
 							 all);
@@ -133,7 +218,7 @@ Bulk::choose_links(BulkPoint *point)
 		s_.options[i].far = !std::binary_search(keys, keys + point->count, all[i]);
 	if (space_->storage != quant::Storage::Int8)
 		measure(point, count);
-	uint32_t limit = links_chosen(shape_->max_links);
+	uint32_t limit = links_chosen(near_links(point));
 	select_neighbours(select_space(), *shape_, s_.options.data, count, limit,
 					  links_reserved(limit));
 	for (Pick pick : {Pick::Diverse, Pick::Fill, Pick::None})
@@ -188,6 +273,25 @@ Bulk::settle_links(BulkPoint *point)
 {
 	settle_near(point);
 	add_coarse(point);
+	add_answers(point);
+}
+
+/* Behind the others; they stay there for good only when the list is full. */
+void
+Bulk::add_answers(BulkPoint *point)
+{
+	BulkKey *keys = keys_of(point);
+	const BulkKey *answers = answers_of(point);
+	uint32_t before = point->count, asked = point->answers;
+
+	for (uint32_t i = 0; i < asked && point->count < shape_->max_links; i++)
+	{
+		if (is_among(keys, before, key_point(answers[i])))
+			continue;
+		set_bit(diverse_of(point), point->count, i < point->diverse_answers);
+		keys[point->count++] = answers[i];
+	}
+	point->answers = point->count == shape_->max_links ? (uint8_t) (point->count - before) : 0;
 }
 
 /* Links across the set in empty lanes, else in those of the last that were filled in. */
@@ -198,14 +302,14 @@ Bulk::add_coarse(BulkPoint *point)
 	const BulkKey *coarse = coarse_keys_of(point);
 	uint32_t *diverse = diverse_of(point);
 	uint32_t wanted = std::min<uint32_t>(point->coarse, shape_->max_links / 8);
-	uint32_t farthest = shape_->max_links;
+	uint32_t room = near_links(point), farthest = room;
 
 	for (uint32_t i = 0; i < wanted; i++)
 	{
 		if (is_among(keys, point->count, key_point(coarse[i])))
 			continue;
 		uint32_t at = point->count;
-		if (at < shape_->max_links)
+		if (at < room)
 			point->count++;
 		else
 		{
@@ -227,6 +331,7 @@ Bulk::settle_near(BulkPoint *point)
 	BulkKey *all = s_.keys.data;
 	const BulkKey *far = far_keys_of(point);
 	uint32_t *diverse = diverse_of(point);
+	uint32_t room = near_links(point);
 	size_t n = 0;
 
 	std::copy(keys, keys + point->chosen, all);
@@ -237,13 +342,13 @@ Bulk::settle_near(BulkPoint *point)
 	n += point->far_offered;
 	std::sort(all, all + n);
 	n = (size_t) (std::unique(all, all + n) - all);
-	if (n <= shape_->max_links)
+	if (n <= room)
 	{
 		size_t own = n;
 		for (size_t i = 0; i < n; i++)
 			set_bit(diverse, (uint32_t) i,
 					std::find(keys, keys + point->diverse, all[i]) != keys + point->diverse);
-		for (size_t i = point->chosen; i < point->count && n < shape_->max_links; i++)
+		for (size_t i = point->chosen; i < point->count && n < room; i++)
 		{
 			if (!std::binary_search(all, all + own, keys[i]))
 				all[n++] = keys[i];
@@ -256,8 +361,7 @@ Bulk::settle_near(BulkPoint *point)
 	for (size_t i = 0; i < n; i++)
 		s_.options[i].far = is_among(far, point->far, key_point(all[i])) ||
 							is_among(far + kFar, point->far_offered, key_point(all[i]));
-	select_neighbours(select_space(), *shape_, s_.options.data, n, shape_->max_links,
-					  links_reserved(shape_->max_links));
+	select_neighbours(select_space(), *shape_, s_.options.data, n, room, links_reserved(room));
 	uint32_t lane = 0;
 	for (size_t i = 0; i < n; i++)
 	{
@@ -324,9 +428,12 @@ Bulk::adopt_at(uint32_t parent, uint32_t orphan)
 		point->count++;
 	else
 	{
-		do
+		/* Rather than an answer. */
+		for (lane -= point->answers; lane > 0 && get_bit(mask, lane - 1);)
 			lane--;
-		while (get_bit(mask, lane));
+		for (lane = lane > 0 ? lane : point->count; get_bit(mask, lane - 1);)
+			lane--;
+		lane--;
 	}
 	keys[lane] = bulk_key(0, orphan);
 	set_bit(mask, lane, true);

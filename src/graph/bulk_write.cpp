@@ -50,6 +50,7 @@ Bulk::write_record(uint8_t *record, uint32_t index)
 		protected_mask(*shape_, record)[block] = protected_of(point)[block];
 		diverse_mask(*shape_, record)[block] = diverse_of(point)[block];
 	}
+	header(record)->answers = point->answers;
 	write_tids(header(record), address, row);
 	if (chunks_of(row) > 0)
 		header(record)->rest = chunk_address(point->chunk);

@@ -58,6 +58,45 @@ max_protected(uint32_t max_links)
 	return max_links / 2;
 }
 
+/*
+ * Under inner product what is near to a row is not what a query like it asks for: that
+ * are longer rows, which need not be near to each other. So each point asks, too, with
+ * its row as a query, and up to so many of its lanes lead to answers that are not among
+ * its near candidates (ip-NSW: Morozov and Babenko, "Non-metric similarity graphs for
+ * maximum inner product search", NeurIPS 2018, which has no other links), or to
+ * companions: what was answered together with it, when it was the best (RoarGraph: Chen
+ * et al., VLDB 2024, where queries ask). 100 000 word vectors of unequal lengths, in
+ * process: recall@10 .72, .82, .89 at 84, 195, 382 hops without any of this, .83, .91,
+ * .95 with answers alone, .86, .93, .96 with both.
+ */
+inline uint32_t
+most_answers(const quant::Space &space, uint32_t max_links)
+{
+	bool asks = space.metric == quant::Metric::InnerProduct && !quant::is_plain(space);
+
+	return asks ? max_links * 5 / 8 : 0;
+}
+
+/* Lanes [first, end) of a list. */
+struct Lanes
+{
+	uint32_t first;
+	uint32_t end;
+};
+
+/*
+ * Where a list has its answers (RecordHeader.answers), or the others. A newcomer takes a
+ * place among its own kind: by the rules below, which know distances only, those that are
+ * near would have taken all of them.
+ */
+inline Lanes
+lanes_of(const Shape &shape, const uint8_t *record, bool answers)
+{
+	uint32_t near = shape.max_links - std::min<uint32_t>(header(record)->answers, shape.max_links);
+
+	return answers ? Lanes{near, shape.max_links} : Lanes{0, near};
+}
+
 /* Occupied lanes and protected lanes of a list. */
 struct ListState
 {
@@ -205,6 +244,7 @@ struct Newcomer
 	const float *own;          /* x^, dim floats */
 	const quant::Query *query; /* its tables */
 	const uint8_t *stored;     /* its stored bytes */
+	bool answer = false;       /* it enters as one */
 };
 
 /* The stored bytes of a node that the search of an insertion met. */
@@ -281,13 +321,14 @@ estimate_lanes(const quant::Space &space, const Shape &shape, const uint8_t *rec
 
 /* Is the newcomer nearer to a diverse lane than to the owner? */
 inline bool
-newcomer_occluded(const Shape &shape, const uint8_t *record, float distance, const LinkMemory &m)
+newcomer_occluded(const Shape &shape, const uint8_t *record, const Lanes &lanes, float distance,
+				  const LinkMemory &m)
 {
 	const uint32_t *links = neighbours(shape, record);
 	const uint32_t *mask = protected_mask(shape, record);
 	float factor = occlusion(shape.max_links);
 
-	for (uint32_t lane = 0; lane < shape.max_links; lane++)
+	for (uint32_t lane = lanes.first; lane < lanes.end; lane++)
 	{
 		if (links[lane] != kNoAddress && get_bit(mask + shape.blocks, lane) &&
 			m.to_owner[lane] < distance && m.to_newcomer[lane] * factor < distance)
@@ -298,12 +339,13 @@ newcomer_occluded(const Shape &shape, const uint8_t *record, float distance, con
 
 /* Lanes that are nearer to the newcomer than to the owner are no longer diverse. */
 inline void
-occlude_lanes(const Shape &shape, uint8_t *record, float distance, const LinkMemory &m)
+occlude_lanes(const Shape &shape, uint8_t *record, const Lanes &lanes, float distance,
+			  const LinkMemory &m)
 {
 	const uint32_t *links = neighbours(shape, record);
 	float factor = occlusion(shape.max_links);
 
-	for (uint32_t lane = 0; lane < shape.max_links; lane++)
+	for (uint32_t lane = lanes.first; lane < lanes.end; lane++)
 	{
 		if (links[lane] != kNoAddress && m.to_owner[lane] > distance &&
 			m.to_newcomer[lane] * factor < m.to_owner[lane] &&
@@ -314,13 +356,14 @@ occlude_lanes(const Shape &shape, uint8_t *record, float distance, const LinkMem
 
 /* The farthest lane that is not protected, among the diverse or among the others. */
 inline uint32_t
-farthest_lane(const Shape &shape, const uint8_t *record, bool diverse, const LinkMemory &m)
+farthest_lane(const Shape &shape, const uint8_t *record, const Lanes &lanes, bool diverse,
+			  const LinkMemory &m)
 {
 	const uint32_t *links = neighbours(shape, record);
 	const uint32_t *mask = protected_mask(shape, record);
 	uint32_t farthest = kNoLane;
 
-	for (uint32_t lane = 0; lane < shape.max_links; lane++)
+	for (uint32_t lane = lanes.first; lane < lanes.end; lane++)
 	{
 		if (links[lane] == kNoAddress || get_bit(mask, lane) ||
 			get_bit(mask + shape.blocks, lane) != diverse)
@@ -333,17 +376,17 @@ farthest_lane(const Shape &shape, const uint8_t *record, bool diverse, const Lin
 
 /* The lane of a full list that a newcomer takes, or kNoLane. keep: it must get one. */
 inline uint32_t
-lane_to_evict(const Shape &shape, const uint8_t *record, float distance, bool diverse, bool keep,
-			  const LinkMemory &m)
+lane_to_evict(const Shape &shape, const uint8_t *record, const Lanes &lanes, float distance,
+			  bool diverse, bool keep, const LinkMemory &m)
 {
 	constexpr float kMuchFarther = 1.5f;
-	uint32_t lane = farthest_lane(shape, record, false, m);
+	uint32_t lane = farthest_lane(shape, record, lanes, false, m);
 
 	if (lane != kNoLane && (diverse || m.to_owner[lane] > kMuchFarther * distance))
 		return lane;
 	if (!diverse)
 		return kNoLane;
-	lane = farthest_lane(shape, record, true, m);
+	lane = farthest_lane(shape, record, lanes, true, m);
 	return lane != kNoLane && (keep || m.to_owner[lane] > distance) ? lane : kNoLane;
 }
 
@@ -368,17 +411,20 @@ enter_by_codes(const quant::Space &space, const Shape &shape, uint8_t *record,
 		measure_lanes(space, shape, record, newcomer, m);
 	else
 		estimate_lanes(space, shape, record, newcomer, distance, m);
-	bool diverse = keep || !newcomer_occluded(shape, record, distance, *m);
+	Lanes lanes = lanes_of(shape, record, newcomer.answer);
+	bool diverse = keep || !newcomer_occluded(shape, record, lanes, distance, *m);
 	if (lane == kNoLane)
 		lane = list_state(shape, record).free_lane;
 	if (lane == kNoLane)
-	{
-		lane = lane_to_evict(shape, record, distance, diverse, keep, *m);
-		if (lane == kNoLane)
-			return false;
-	}
+		lane = lane_to_evict(shape, record, lanes, distance, diverse, keep, *m);
+	/* All near lanes are protected. */
+	if (lane == kNoLane && keep)
+		lane =
+			lane_to_evict(shape, record, lanes_of(shape, record, true), distance, true, true, *m);
+	if (lane == kNoLane)
+		return false;
 	if (diverse)
-		occlude_lanes(shape, record, distance, *m);
+		occlude_lanes(shape, record, lanes, distance, *m);
 	quant::encode_lane(space, newcomer.own, m->owner, &m->code);
 	put_link(space, shape, record, lane, Link{newcomer.address, distance, nullptr, keep, diverse},
 			 m->code);

@@ -135,7 +135,7 @@ struct RecordHeader
 	uint8_t flags;       /* kFlag... */
 	uint16_t generation; /* counts re-uses of the slot */
 	uint8_t tid_count;   /* TIDs in tids[]; level 0 only */
-	uint8_t unused;      /* 0 */
+	uint8_t answers;     /* the last so many lanes are answers: only those take their places */
 	uint32_t down;       /* level > 0: the same node one level down; else kNoAddress */
 	uint32_t overflow;   /* level 0: newest TID part on an overflow page, or kNoAddress */
 	float scale;         /* int8 vectors: x^_i = scale * c_i; else 1 */

@@ -144,9 +144,9 @@ private:
 			return note("level out of range", address);
 		if (h->lock != 0)
 			return note("locked", address);
-		if (h->unused != 0 || (store_->shape().chunks == 0 && h->rest != 0) ||
-			(h->flags & ~kFlagUniform) != 0)
-			return note("reserved bytes in use", address);
+		if (h->answers > store_->shape().max_links ||
+			(store_->shape().chunks == 0 && h->rest != 0) || (h->flags & ~kFlagUniform) != 0)
+			return note("reserved bytes in use, or more answers than lanes", address);
 		if (h->tid_count > kInlineTids)
 			return note("too many TIDs", address);
 		if (h->overflow != kNoAddress && h->tid_count < kInlineTids)

@@ -66,6 +66,18 @@ effective_radius(const Space &space)
 	return radius > kLargestNorm ? kLargestNorm : radius;
 }
 
+/* What queries are mapped to. */
+double
+effective_length(const Space &space)
+{
+	double radius = effective_radius(space);
+	double length = (double) space.query_length;
+
+	if (!(length > radius))
+		return radius;
+	return length > kLargestNorm ? kLargestNorm : length;
+}
+
 double
 shifted_f64(float x, double divisor, float mean)
 {
@@ -231,6 +243,18 @@ store_half(const Space &space, const float *t, uint8_t *dst, StoredMeta *meta)
 
 } // namespace
 
+float
+query_length_for(const Space &space, float longest)
+{
+	constexpr double kNear = 1.02; /* a little longer costs less than longer queries do */
+	double length = (double) longest * (double) kQueryLengths;
+
+	if (space.metric != Metric::InnerProduct || is_plain(space) ||
+		!((double) longest > kNear * effective_radius(space)))
+		return 0;
+	return (float) (length > kLargestNorm ? kLargestNorm : length);
+}
+
 uint32_t
 padded_dim(Metric metric, uint32_t input_dim)
 {
@@ -394,7 +418,7 @@ map_query(const Space &space, const float *q, float *vector, Query *query)
 
 	if (space.metric == Metric::InnerProduct)
 	{
-		double factor = query->input_norm > 0 ? effective_radius(space) / query->input_norm : 0;
+		double factor = query->input_norm > 0 ? effective_length(space) / query->input_norm : 0;
 
 		query->factor = factor;
 		for (size_t i = 0; i < n; i++)
@@ -417,11 +441,9 @@ map_query(const Space &space, const float *q, float *vector, Query *query)
 	center(space, q, divisor, vector, &query->excess);
 }
 
-void
-prepare_query(const Space &space, const float *q, void *memory, Query *query)
+static void
+start_query(const Space &space, const float *q, Query *query)
 {
-	float *vector = (float *) memory;
-
 	query->input_norm = sqrt(sumsq_f64(q, space.input_dim));
 	query->mean_norm = sqrt(sumsq_f64(space.mean, space.input_dim));
 	query->factor = 1;
@@ -429,6 +451,24 @@ prepare_query(const Space &space, const float *q, void *memory, Query *query)
 	query->excess = 0;
 	query->unbounded = false;
 	query->value = nullptr;
+}
+
+void
+transform_query(const Space &space, const float *q, float *out)
+{
+	Query query;
+
+	start_query(space, q, &query);
+	map_query(space, q, out, &query);
+	pad_and_rotate(space, space.input_dim, out);
+}
+
+void
+prepare_query(const Space &space, const float *q, void *memory, Query *query)
+{
+	float *vector = (float *) memory;
+
+	start_query(space, q, query);
 	map_query(space, q, vector, query);
 	pad_and_rotate(space, space.input_dim, vector);
 	finish_query(space, vector, query);

@@ -8,12 +8,15 @@
  *   L2       t(x) = P(x - mu)                  t(q) = P(q - mu)
  *   cosine   t(x) = P(x/|x| - mu)              t(q) = P(q/|q| - mu)
  *   inner    y = x - mu; a = sqrt(max(0, radius^2 - |y|^2))
- *            t(x) = P(y, a)                    t(q) = P(s q, 0), s = radius/|q|
+ *            t(x) = P(y, a)                    t(q) = P(s q, 0), s = length/|q|
  *
  * (the reduction of inner product to L2 by one more coordinate: Bachrach et
  * al., RecSys 2014). P pads with zeros to `dim`, a multiple of 16, and rotates
- * (kernels.h). A row longer than `radius` keeps a = 0: it is found a little
- * less easily, but its bounds stay proven.
+ * (kernels.h). A row longer than `radius` keeps a = 0: it counts as farther than it is,
+ * by (|y|^2 - radius^2) / (2 length) in units of the inner product, and its bounds stay
+ * proven. So `length` is the radius as long as no row is longer, and then much more than
+ * that row's (query_length_for()): estimates err by |t(q) - t(x)|, which is least with
+ * the radius, and at most 2.2 times as large where rows are of one length.
  *
  * A row is stored as x^ (int8 with a scale, float16 or float32) with
  * residual >= |t(x) - x^|, rounded up. Values so large that squares would
@@ -68,6 +71,7 @@ struct Space
 	uint32_t code_dim;  /* D' <= dim, a multiple of 16 */
 	uint32_t code_bits; /* 1 to 4 */
 	float radius;       /* inner product only, else 0 */
+	float query_length; /* what queries are mapped to, if more than radius */
 	uint64_t seed;
 	const float *mean;    /* input_dim floats */
 	const uint8_t *signs; /* dim / 2 bytes, from make_signs() */
@@ -80,6 +84,16 @@ is_plain(const Space &space)
 {
 	return space.storage == Storage::Value;
 }
+
+/* How much longer than the longest row queries are where rows are longer than the radius. */
+constexpr float kQueryLengths = 8;
+
+/*
+ * The query_length that rows up to so long want, 0 when the radius will do. An index that
+ * was made without rows has radius 1, which is right for unit vectors; other rows were
+ * not found at all (recall 0 of word vectors of lengths 2 to 12).
+ */
+float query_length_for(const Space &space, float longest);
 
 /* dim for an input: input_dim, one more for inner product, padded to 16. */
 uint32_t padded_dim(Metric metric, uint32_t input_dim);
@@ -145,6 +159,11 @@ size_t query_bytes(const Space &space);
  * query_bytes(). A cosine query of norm zero: unbounded, vector = 0.
  */
 void prepare_query(const Space &space, const float *q, void *memory, Query *query);
+/*
+ * t(q) alone, dim floats: where queries differ from rows (inner product), what a row
+ * would be as a query. All zeros of a q of norm zero.
+ */
+void transform_query(const Space &space, const float *q, float *out);
 /*
  * Prepare a search for a row's own transform (build, insert): t has dim floats.
  * No operator is asked, so the query is unbounded.

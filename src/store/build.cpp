@@ -32,6 +32,7 @@ struct OmendbBuilder
 	Memory memory;
 	uint32 first_block;
 	float *transformed;
+	float *asker; /* of inner product, else NULL */
 };
 
 static_assert(std::is_trivially_destructible_v<OmendbBuilder>);
@@ -174,6 +175,9 @@ omendb_build_result(OmendbBuildControl *control, OmendbMetaPage *meta)
 	meta->root = shared.root;
 	meta->built_nodes = shared.nodes.load();
 	meta->built_tids = shared.rows.load();
+	meta->query_length =
+		quant::query_length_for(store::space_of(*meta, nullptr, nullptr),
+								std::sqrt(graph::bits_float(control->shared.longest.load())));
 }
 
 OmendbBuilder *
@@ -198,6 +202,8 @@ omendb_builder_create(const OmendbMetaPage *meta, const float *mean, OmendbBuild
 		sizeof(float) *
 		(plain ? quant::sketch_dim(builder->space.type, builder->space.metric, meta->input_dim)
 			   : meta->dim));
+	if (builder->space.metric == quant::Metric::InnerProduct)
+		builder->asker = (float *) palloc(sizeof(float) * meta->dim);
 	/* Memory is palloc'd: it raises an error instead of failing, here and below. */
 	(void) builder->bulk.init(&builder->space, &builder->shape, &control->shared, &builder->hooks,
 							  &builder->memory, meta->ef_construction, builder->first_block);
@@ -224,7 +230,9 @@ omendb_builder_add(OmendbBuilder *builder, const void *row, uint32 hash, ItemPoi
 	}
 	if (!quant::transform_row(builder->space, (const float *) row, builder->transformed, &excess))
 		return false;
-	builder->bulk.add_row(builder->transformed, excess, in);
+	if (builder->asker != nullptr)
+		quant::transform_query(builder->space, (const float *) row, builder->asker);
+	builder->bulk.add_row(builder->transformed, excess, builder->asker, in);
 	return true;
 }
 

@@ -197,6 +197,36 @@ read_entry(OmendbInsert *s)
 	s->meta.entry = now.entry;
 	s->meta.entry_level = now.entry_level;
 	s->meta.root = now.root;
+	s->meta.query_length = s->space.query_length = now.query_length;
+}
+
+/*
+ * Searches must know of a row that is longer than the radius and all others before it can
+ * be met. By twice what it wants, so that growing lengths rarely change the meta page.
+ */
+void
+raise_query_length(OmendbInsert *s)
+{
+	float wanted = quant::query_length_for(s->space, std::sqrt(s->row_meta.self_dot));
+
+	if (wanted <= s->meta.query_length)
+		return;
+	Buffer buffer =
+		omendb_read_page(s->index, OMENDB_META_BLOCK, OMENDB_PAGE_META, BUFFER_LOCK_EXCLUSIVE);
+	OmendbMetaPage meta;
+
+	memcpy(&meta, PageGetContents(BufferGetPage(buffer)), sizeof(meta));
+	if (wanted > meta.query_length)
+	{
+		OmendbChange *change = &s->changes[0];
+
+		meta.query_length = 2 * wanted;
+		omendb_change_begin(change, buffer);
+		omendb_change_compare(change, OMENDB_PAGE_HEADER, &meta, sizeof(meta));
+		omendb_change_apply(s->index, &change, 1);
+	}
+	UnlockReleaseBuffer(buffer);
+	s->meta.query_length = s->space.query_length = meta.query_length;
 }
 
 /* ---- the record of one level ---- */
@@ -249,14 +279,14 @@ select(OmendbInsert *s, uint32_t level)
 			graph::Option{copy.distance, copy.address,  vector_of_copy(s, copy.vector),
 						  copy.scale,    copy.self_dot, graph::kNoLane,
 						  false,         false,         graph::Pick::None};
-		(void) s->neighbours.push(
-			Neighbour{copy.address, copy.distance, copy.vector, copy.generation, false, false});
+		(void) s->neighbours.push(Neighbour{copy.address, copy.distance, copy.vector,
+											copy.generation, false, false, false});
 	}
 	s->options.size = n;
 	if (quant::is_plain(s->space))
 		remember_values(s, found);
-	graph::select_neighbours(s->space, s->shape, s->options.data, n,
-							 graph::pruned_links(s->shape.max_links));
+	uint32_t lanes = s->shape.max_links - (level == 0 ? (uint32_t) s->answers.size : 0);
+	graph::select_neighbours(s->space, s->shape, s->options.data, n, graph::pruned_links(lanes));
 	uint32_t left = graph::links_back(s->shape.max_links);
 	left = choose_back(s, graph::Pick::Diverse, left);
 	(void) choose_back(s, graph::Pick::Fill, left);
@@ -267,6 +297,8 @@ select(OmendbInsert *s, uint32_t level)
 			s->neighbours[kept++] = s->neighbours[i];
 	}
 	s->neighbours.size = kept;
+	if (level == 0)
+		add_answers(s);
 }
 
 void
@@ -288,6 +320,8 @@ compose(OmendbInsert *s, uint32_t level, Address down)
 		graph::header(s->record)->rest = s->rest;
 	}
 	graph::fill_list(s->space, s->shape, s->record, s->own, s->options.data, s->options.size);
+	if (level == 0)
+		put_answers(s);
 }
 
 /* ---- links back ---- */
@@ -307,7 +341,7 @@ link_neighbour(OmendbInsert *s, OmendbChange *change, Neighbour *neighbour, uint
 	}
 	if (!neighbour->back)
 		return;
-	graph::Newcomer newcomer = {s->address, s->own, &s->query, s->stored};
+	graph::Newcomer newcomer = {s->address, s->own, &s->query, s->stored, neighbour->answer};
 	s->link.owner_stored = s->shape.chunks > 0 ? vector_of_copy(s, neighbour->vector) : nullptr;
 	memcpy(s->other, record, s->shape.slot_bytes);
 	if (graph::enter_by_codes(s->space, s->shape, s->other, newcomer, neighbour->distance, false,
@@ -417,7 +451,7 @@ insert_base(OmendbInsert *s)
 {
 	if (s->meta.entry == kNoAddress || s->live == 0)
 	{
-		s->options.size = s->neighbours.size = 0;
+		s->options.size = s->neighbours.size = s->answers.size = 0;
 		compose(s, 0, kNoAddress);
 		if (!place_root(s))
 			return false;
@@ -426,6 +460,7 @@ insert_base(OmendbInsert *s)
 		s->meta.entry_level = 0;
 		return true;
 	}
+	find_answers(s);
 	select(s, 0);
 	compose(s, 0, kNoAddress);
 	OMENDB_FAULT(insert_placing);
@@ -553,6 +588,8 @@ allocate(OmendbInsert *s)
 	for (Array<Copy> &found : s->found)
 		found.init(&s->memory);
 	s->known.init(&s->memory);
+	s->answers.init(&s->memory);
+	allocate_asker(s);
 	uint32_t bytes = quant::stored_bytes(s->shape.storage, s->shape.dim);
 	if (!quant::is_plain(s->space))
 	{
@@ -596,6 +633,8 @@ take_row(OmendbInsert *s, const void *row, uint32 hash, ItemPointer tid)
 			return false;
 		quant::store_vector(s->space, s->transformed, excess, s->stored, &s->row_meta);
 		quant::load_vector(s->space, s->stored, s->row_meta.scale, s->own);
+		if (s->asker != nullptr)
+			prepare_asker(s, (const float *) row);
 	}
 	quant::prepare_row_query(s->space, s->transformed, s->query_memory, &s->query);
 	s->reserved = false;
@@ -609,6 +648,22 @@ take_row(OmendbInsert *s, const void *row, uint32 hash, ItemPointer tid)
 }
 
 } // namespace
+
+void
+search_answers(OmendbInsert *s)
+{
+	CopyVisitor visitor = {s, &s->answers, false, 0, SIZE_MAX};
+	graph::EntryPoint entry = {s->meta.entry, s->meta.entry_level};
+
+	s->answers.size = 0;
+	s->store.set_row(s->asker_stored, s->asker_meta);
+	(void) graph::descend(s->store, s->pool, s->asker_query, entry, 0, &s->starts, &s->scratch);
+	(void) graph::visit_level(s->store, s->pool, s->asker_query, 0, s->meta.ef_construction,
+							  &s->starts, visitor);
+	s->store.release();
+	s->store.set_row(s->stored, s->row_meta);
+	std::sort(s->answers.data, s->answers.data + s->answers.size, graph::nearer<Copy>);
+}
 
 Buffer
 lock_record(OmendbInsert *s, Address a, int mode, uint8_t **record)
@@ -683,6 +738,7 @@ omendb_insert_row(OmendbInsert *insert, Relation index, const void *row, uint32 
 			omendb_page_damaged(index, OMENDB_META_BLOCK,
 								"no node is reached from the entry point");
 		read_entry(s);
+		raise_query_length(s);
 		/* What has its slot already stays a node of its own. */
 		s->join_allowed = attempt < kJoinAttempts && !s->reserved;
 		search(s, s->level, 0);

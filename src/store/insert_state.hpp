@@ -82,8 +82,9 @@ struct Neighbour
 	float distance;
 	uint32_t vector; /* as in Copy */
 	uint16_t generation;
-	bool back; /* it gets a link back; the others are only looked at */
-	bool gone; /* it was dead or another node when looked at again */
+	bool back;   /* it gets a link back; the others are only looked at */
+	bool gone;   /* it was dead or another node when looked at again */
+	bool answer; /* the link back is one among its answers */
 };
 
 /* Where to write a record, or a part: what next_room() has tried for it. */
@@ -94,8 +95,8 @@ struct Room
 	uint8_t tries;
 	BlockNumber full; /* was filled, and the free space map has not been told */
 	bool from_map;    /* block is the free space map's word */
-	bool warm;     /* found room before, in this statement */
-	Size left;     /* bytes that were free in block after all */
+	bool warm;        /* found room before, in this statement */
+	Size left;        /* bytes that were free in block after all */
 };
 
 /* What became of an attempt to write a record. */
@@ -139,6 +140,14 @@ struct OmendbInsert
 	void *query_memory;
 	uint32_t level;
 
+	/* inner product: the row as a query, and what it is answered with that is not near */
+	float *asker; /* or NULL */
+	uint8_t *asker_stored;
+	omendb::quant::StoredMeta asker_meta;
+	omendb::quant::Query asker_query;
+	void *asker_memory;
+	omendb::Array<omendb::store::Copy> answers;
+
 	/* its record on one level, and others that are being changed */
 	omendb::Array<omendb::graph::Option> options;
 	omendb::Array<omendb::store::Neighbour> neighbours;
@@ -159,8 +168,8 @@ struct OmendbInsert
 	omendb::store::Room room;       /* for records */
 	omendb::store::Room part_room;  /* for parts */
 	omendb::store::Room chunk_room; /* for chunks */
-	omendb::graph::Address parent; /* whose list protects it */
-	OmendbChange *changes;         /* OMENDB_MAX_CHANGES of them */
+	omendb::graph::Address parent;  /* whose list protects it */
+	OmendbChange *changes;          /* OMENDB_MAX_CHANGES of them */
 };
 
 namespace omendb::store
@@ -212,7 +221,23 @@ bool has_rest(const OmendbInsert *s);
  */
 void reserve_record(OmendbInsert *s);
 
+/* ---- insert_answers.cpp ---- */
+
+/* Memory for them, if rows of this index ask. */
+void allocate_asker(OmendbInsert *s);
+/* s->asker, and what it is searched by, of a row's input_dim floats. */
+void prepare_asker(OmendbInsert *s, const float *row);
+/* s->answers, after the search of the row itself, which has filled s->found[0]. */
+void find_answers(OmendbInsert *s);
+/* They among the neighbours: to be looked at again, the best perhaps to be told. */
+void add_answers(OmendbInsert *s);
+/* They into the last lanes of s->record. */
+void put_answers(OmendbInsert *s);
+
 /* ---- insert.cpp ---- */
+
+/* Level 0 as s->query asks, from the entry point; what is met, nearest first. */
+void search_answers(OmendbInsert *s);
 
 /* Pin and lock a page; NULL in *record, nothing pinned, when the address leads nowhere. */
 Buffer lock_record(OmendbInsert *s, Address a, int mode, uint8_t **record);

@@ -95,6 +95,9 @@ typedef struct OmendbMetaPage
 	uint64_t built_nodes; /* level-0 nodes when the build ended */
 	uint64_t built_tids;
 	uint64_t skipped_rows; /* NULL or zero (cosine) rows at build */
+
+	float query_length; /* inner product: quant::Space; grows */
+	uint32_t unused_2;  /* 0 */
 } OmendbMetaPage;
 
 /* Floats of the mean on one parameter page. */

@@ -29,7 +29,7 @@ OFFSET_IS(OmendbPageSpecial, slots, 2);
 OFFSET_IS(OmendbPageSpecial, unused, 4);
 OFFSET_IS(OmendbPageSpecial, page_id, 6);
 
-SIZE_IS(OmendbMetaPage, 168);
+SIZE_IS(OmendbMetaPage, 176);
 OFFSET_IS(OmendbMetaPage, magic, 0);
 OFFSET_IS(OmendbMetaPage, format_version, 4);
 OFFSET_IS(OmendbMetaPage, compatible_flags, 8);
@@ -68,6 +68,8 @@ OFFSET_IS(OmendbMetaPage, entry, 124);
 OFFSET_IS(OmendbMetaPage, entry_level, 128);
 OFFSET_IS(OmendbMetaPage, root, 132);
 OFFSET_IS(OmendbMetaPage, pending_head, 136);
+OFFSET_IS(OmendbMetaPage, query_length, 168);
+OFFSET_IS(OmendbMetaPage, unused_2, 172);
 OFFSET_IS(OmendbMetaPage, pending_tail, 140);
 OFFSET_IS(OmendbMetaPage, built_nodes, 144);
 OFFSET_IS(OmendbMetaPage, built_tids, 152);

@@ -171,6 +171,8 @@ parameters_problem(const OmendbMetaPage *meta)
 		return "number of dimensions is out of range";
 	if (!isfinite(meta->radius) || meta->radius < 0)
 		return "radius is out of range";
+	if (!isfinite(meta->query_length) || meta->query_length < 0)
+		return "query length is out of range";
 	return NULL;
 }
 

@@ -23,7 +23,7 @@ static_assert(offsetof(RecordHeader, lock) == 2);
 static_assert(offsetof(RecordHeader, flags) == 3);
 static_assert(offsetof(RecordHeader, generation) == 4);
 static_assert(offsetof(RecordHeader, tid_count) == 6);
-static_assert(offsetof(RecordHeader, unused) == 7);
+static_assert(offsetof(RecordHeader, answers) == 7);
 static_assert(offsetof(RecordHeader, down) == 8);
 static_assert(offsetof(RecordHeader, overflow) == 12);
 static_assert(offsetof(RecordHeader, scale) == 16);

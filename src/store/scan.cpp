@@ -515,9 +515,10 @@ omendb_scan_dimensions(const OmendbScan *scan)
 void
 omendb_scan_start(OmendbScan *scan, const void *query, const OmendbScanLimits *limits)
 {
-	/* The entry point and the root may have moved; the rest of the meta page cannot. */
+	/* Entry point and root may have moved, queries may be longer; the rest stays. */
 	if (scan->started)
 		omendb_read_meta(scan->index, &scan->meta);
+	scan->space.query_length = scan->meta.query_length;
 	scan->limits = *limits;
 	scan->any_order = query == nullptr;
 	scan->started = scan->sweep_begun = false;

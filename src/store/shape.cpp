@@ -51,6 +51,7 @@ space_of(const OmendbMetaPage &meta, const float *mean, const uint8_t *signs)
 	space.code_dim = meta.code_dim;
 	space.code_bits = meta.code_bits;
 	space.radius = meta.radius;
+	space.query_length = meta.query_length;
 	space.seed = meta.seed;
 	space.mean = mean;
 	space.signs = signs;

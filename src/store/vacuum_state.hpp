@@ -68,10 +68,10 @@ struct Vacuum
 	quant::Space space; /* without mean and signs */
 	BlockNumber blocks; /* in the index, when last asked */
 
-	graph::SlotSet dead;      /* records of all levels */
-	Array<AboveRecord> above; /* all of them, dead or not */
+	graph::SlotSet dead;       /* records of all levels */
+	Array<AboveRecord> above;  /* all of them, dead or not */
 	graph::EntryPoint highest; /* live record that step 3 met, above level 0 */
-	bool space_recorded;      /* in the free space map */
+	bool space_recorded;       /* in the free space map */
 
 	Array<BlockNumber> values; /* pages with chunks that have owners */
 	int64_t extra_chunks;      /* of these, less those that records have */

@@ -522,7 +522,11 @@ public:
 					b->add_value(bytes, sketch.data(), {tid_of(i), hash_of(*base_, i), 0});
 				}
 				else if (quant::transform_row(space_, base_->row(i), t, &excess))
-					b->add_row(t, excess, {tid_of(i), hash_of(*base_, i), 0});
+				{
+					std::vector<float> asker(space_.dim);
+					quant::transform_query(space_, base_->row(i), asker.data());
+					b->add_row(t, excess, asker.data(), {tid_of(i), hash_of(*base_, i), 0});
+				}
 			}
 		};
 		auto sink = [&](uint32_t page, graph::BulkPage kind, const uint8_t *content, size_t bytes)
