@@ -135,20 +135,21 @@ public:
 			return false;
 		SeenSlot *slot = find(address);
 		if (slot->address == kNoAddress)
-		{
-			uint32_t entry = (uint32_t) entries_.size;
-			if (!entries_.push(Entry{address, estimate, weight, 0}) ||
-				!heap_.push(HeapItem{estimate, entry}))
-				return false;
-			slot->address = address;
-			slot->entry = entry;
-			sift_up(heap_.size - 1);
-			return admit(estimate);
-		}
+			return enter(slot, address, estimate, weight) && admit(estimate);
 		Entry &entry = entries_[slot->entry];
 		if (entry.position != kExpanded)
 			average(&entry, estimate, weight);
 		return true;
+	}
+
+	/* Let a node in whose distance is known, if it is new. admission() is not asked then. */
+	bool
+	offer_known(Address address, float distance)
+	{
+		if ((entries_.size + 1) * 2 > slots_.size && !grow_slots())
+			return false;
+		SeenSlot *slot = find(address);
+		return slot->address != kNoAddress || enter(slot, address, distance, 1);
 	}
 
 	/*
@@ -336,6 +337,21 @@ private:
 			slot->address = entries_[i].address;
 			slot->entry = (uint32_t) i;
 		}
+		return true;
+	}
+
+	/* A new node in an empty slot of the seen table. */
+	bool
+	enter(SeenSlot *slot, Address address, float estimate, float weight)
+	{
+		uint32_t entry = (uint32_t) entries_.size;
+
+		if (!entries_.push(Entry{address, estimate, weight, 0}) ||
+			!heap_.push(HeapItem{estimate, entry}))
+			return false;
+		slot->address = address;
+		slot->entry = entry;
+		sift_up(heap_.size - 1);
 		return true;
 	}
 

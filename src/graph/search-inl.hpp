@@ -110,7 +110,7 @@ offer_neighbours(Store &store, Pool &pool, const quant::Query &query, uint32_t l
 		bool there = h->state != (uint8_t) State::Free && h->level == level;
 		float distance = there ? visitor.distance(query, record) : 0;
 		store.end_read();
-		if (there && !pool.offer(links[i], distance, 1))
+		if (there && !pool.offer_known(links[i], distance))
 			return false;
 	}
 	return true;
