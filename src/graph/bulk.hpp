@@ -366,6 +366,19 @@ public:
 		return record(a);
 	}
 
+	/* Reading is as cheap. */
+	const uint8_t *
+	glance(Address) const
+	{
+		return nullptr;
+	}
+
+	bool
+	glanced(Address) const
+	{
+		return false;
+	}
+
 	void
 	end_read()
 	{

@@ -86,9 +86,24 @@ unseen_links(const Shape &shape, Pool &pool, const uint8_t *record, Address *lin
 	return n;
 }
 
+/* Of a record that is being read or glanced at; false: it is no node of the level. */
+template <typename Visitor>
+bool
+distance_of(const quant::Query &query, uint32_t level, const uint8_t *record, Visitor &visitor,
+			float *distance)
+{
+	const RecordHeader *h = header(record);
+
+	if (h->state == (uint8_t) State::Free || h->level != level)
+		return false;
+	*distance = visitor.distance(query, record);
+	return true;
+}
+
 /*
  * Plain values have no codes: read each neighbour that was not met before, once, for
- * its distance. What it is good for (TIDs, links) is read when it is expanded.
+ * its distance. What it is good for (TIDs, links) is read when it is expanded, and its
+ * distance again: a glance is enough.
  */
 template <typename Store, typename Visitor>
 bool
@@ -103,13 +118,17 @@ offer_neighbours(Store &store, Pool &pool, const quant::Query &query, uint32_t l
 		/* Damaged lists may have one twice; stale ones lead anywhere. */
 		if (i > 0 && links[i] == links[i - 1])
 			continue;
-		const uint8_t *record = store.begin_read(links[i], kNoAddress);
-		if (record == nullptr)
-			continue;
-		const RecordHeader *h = header(record);
-		bool there = h->state != (uint8_t) State::Free && h->level == level;
-		float distance = there ? visitor.distance(query, record) : 0;
-		store.end_read();
+		float distance = 0;
+		const uint8_t *record = store.glance(links[i]);
+		bool there = record != nullptr && distance_of(query, level, record, visitor, &distance);
+		if (record == nullptr || !store.glanced(links[i]))
+		{
+			record = store.begin_read(links[i], kNoAddress);
+			if (record == nullptr)
+				continue;
+			there = distance_of(query, level, record, visitor, &distance);
+			store.end_read();
+		}
 		if (there && !pool.offer_known(links[i], distance))
 			return false;
 	}

@@ -13,6 +13,13 @@
  *       record is being read at a time. next: who will probably be read after
  *       it, to be fetched meanwhile, or kNoAddress.
  *   void end_read();
+ *   const uint8_t *glance(Address a)
+ *   bool glanced(Address a)
+ *       The record's bytes, unprotected, or nullptr where only begin_read() will do:
+ *       for a distance that is computed again when the node is expanded. glanced()
+ *       says afterwards whether they were the record's; if not, begin_read(). Until
+ *       then they may be any, which only values of one length withstand. Not between
+ *       begin_read() and end_read().
  *   uint32_t ahead() const;
  *   void ask(Address a);
  *       Whether pages come from a disk now, and so many candidates should be asked

@@ -118,8 +118,14 @@
 #if PG_VERSION_NUM < 160000
 #define RelFileLocator                 RelFileNode
 #define omendb_relation_file(relation) ((relation)->rd_node)
+#define omendb_tag_is_of(tag, relation, block)                                             \
+	((tag)->blockNum == (block) && RelFileNodeEquals((tag)->rnode, (relation)->rd_node) && \
+	 (tag)->forkNum == MAIN_FORKNUM)
 #else
 #define omendb_relation_file(relation) ((relation)->rd_locator)
+#define omendb_tag_is_of(tag, relation, at)                              \
+	((tag)->blockNum == (at) && BufTagGetForkNum(tag) == MAIN_FORKNUM && \
+	 BufTagMatchesRelFileLocator(tag, &(relation)->rd_locator))
 #endif
 
 /* 14: pin a buffer if it still holds that block of the relation's main fork. */

@@ -117,6 +117,19 @@ public:
 		return record_at(a);
 	}
 
+	/* Reading is as cheap. */
+	const uint8_t *
+	glance(graph::Address) const
+	{
+		return nullptr;
+	}
+
+	bool
+	glanced(graph::Address) const
+	{
+		return false;
+	}
+
 	void
 	end_read()
 	{

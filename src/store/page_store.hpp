@@ -2,7 +2,7 @@
  * page_store.hpp - the graph in shared buffers.
  *
  * Reading: one page is pinned at a time, and share-locked from begin_read() to end_read();
- * lines of the next candidates are fetched meanwhile, without a pin. It is
+ * lines of the next candidates are fetched meanwhile, without a pin. The pin is
  * dropped by release(), before control returns to the executor. An ereport in
  * between leaves pin and lock to PostgreSQL. Who writes pins pages of its own
  * (pin_page()) and finds records in them by record_on().
@@ -14,6 +14,7 @@
 
 extern "C"
 {
+#include "executor/instrument.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "storage/buf_internals.h"
@@ -46,6 +47,7 @@ struct RecentBuffers
 	Buffer *entries;
 	uint32_t count; /* a power of two, or 0 */
 	uint32_t reads;
+	uint32_t glances;
 
 	/* Room for as many blocks as the relation has. */
 	void
@@ -87,9 +89,12 @@ public:
 		current_ = Pinned{InvalidBlockNumber, InvalidBuffer};
 		blocks_ = blocks;
 		cold_ = 0;
+		glanced_ = InvalidBlockNumber;
 		recent_ = recent;
 		rest_ = nullptr;
 		value_ = nullptr;
+		glances_ = kMayGlance && quant::is_plain(*space) && space->type != quant::Type::Sparse &&
+				   shape->chunks == 0;
 		salt_ = (uint32_t) RelationGetRelid(index) * 0x9E3779B1u;
 		recent_->attach(blocks_);
 	}
@@ -136,6 +141,52 @@ public:
 		return record;
 	}
 
+	/*
+	 * The record's bytes as they are, without pin or lock, in the buffer where this
+	 * backend last found its page: for a distance that decides who is expanded first,
+	 * and nothing else. NULL: not there, or whatever else takes begin_read(). Not while
+	 * a record is being read.
+	 *
+	 * Shared buffers are never unmapped, and what is read lies in the buffer whatever its
+	 * bytes are: so only values of one length, without chunks. Whether it was that page to the end
+	 * is for glanced() to say: a buffer is given away by changing its header first.
+	 */
+	const uint8_t *
+	glance(graph::Address a)
+	{
+		if (!glances_ || graph::address_slot(a) >= shape_->slots)
+			return nullptr;
+		if (++recent_->glances % kGlances == 0)
+		{
+			recent_->reads = kReadsByHint - 1;
+			return nullptr;
+		}
+		const uint8_t *page = found_page(graph::address_block(a));
+		if (page == nullptr)
+			return nullptr;
+		const uint8_t *record =
+			page + OMENDB_PAGE_HEADER + graph::address_slot(a) * shape_->slot_bytes;
+		value_ = graph::vector_of(*shape_, record);
+		return record;
+	}
+
+	/* Whether what was read since glance(a) is of a's page. Counts as a hit, once for a page. */
+	bool
+	glanced(graph::Address a)
+	{
+		pg_read_barrier();
+		if (found_page(graph::address_block(a)) == nullptr)
+			return false;
+		if (graph::address_block(a) == glanced_)
+			return true;
+		glanced_ = graph::address_block(a);
+		/* As ReadBuffer() does. */
+		pgBufferUsage.shared_blks_hit++;
+		pgstat_count_buffer_read(index_);
+		pgstat_count_buffer_hit(index_);
+		return true;
+	}
+
 	/* All of the value of the record being read. */
 	const uint8_t *
 	value() const
@@ -173,18 +224,19 @@ public:
 	void
 	prefetch(graph::Address a)
 	{
-		prefetch_bytes(a, shape_->slot_bytes);
+		prefetch_bytes(a, shape_->slot_bytes, true);
 	}
 
 	/* Header and value: what a distance needs. */
 	void
 	prefetch_vector(graph::Address a)
 	{
-		prefetch_bytes(a, shape_->neighbours_at);
+		prefetch_bytes(a, shape_->neighbours_at, !glances_);
 	}
 
+	/* to_lock: for begin_read(), not for glance(). */
 	void
-	prefetch_bytes(graph::Address a, uint32_t bytes)
+	prefetch_bytes(graph::Address a, uint32_t bytes, bool to_lock)
 	{
 		if (a == graph::kNoAddress)
 			return;
@@ -196,9 +248,14 @@ public:
 		const char *page = (const char *) BufferGetBlock(buffer);
 		const char *p = page + OMENDB_PAGE_HEADER + graph::address_slot(a) * shape_->slot_bytes;
 		/* In order of use: pin and lock, what record_on() checks, the record. */
-		__builtin_prefetch(GetBufferDescriptor(buffer - 1), 1);
-		__builtin_prefetch(page);
-		__builtin_prefetch(page + OMENDB_PAGE_SIZE - sizeof(OmendbPageSpecial));
+		if (to_lock)
+		{
+			__builtin_prefetch(GetBufferDescriptor(buffer - 1), 1);
+			__builtin_prefetch(page);
+			__builtin_prefetch(page + OMENDB_PAGE_SIZE - sizeof(OmendbPageSpecial));
+		}
+		else
+			__builtin_prefetch(GetBufferDescriptor(buffer - 1));
 		for (uint32_t at = 0; at < bytes; at += 64)
 			__builtin_prefetch(p + at);
 	}
@@ -304,6 +361,16 @@ private:
 	 */
 	static constexpr uint32_t kReadsByHint = 16;
 
+	/* Valgrind is told that an unpinned buffer is not to be read. */
+#ifdef USE_VALGRIND
+	static constexpr bool kMayGlance = false;
+#else
+	static constexpr bool kMayGlance = true;
+#endif
+
+	/* For the same reason one glance of so many is such a read. */
+	static constexpr uint32_t kGlances = 32;
+
 	/* A hint that says only that the system was asked to read the page. */
 	static constexpr Buffer kAsked = PG_INT32_MIN;
 	/* Candidates to ask for, and for how many hops, once a page had to be read. */
@@ -322,6 +389,24 @@ private:
 		if (BufferIsValid(pinned->buffer))
 			ReleaseBuffer(pinned->buffer);
 		*pinned = Pinned{InvalidBlockNumber, InvalidBuffer};
+	}
+
+	/* Where a block was last found, if that buffer holds it now; nothing keeps it there. */
+	const uint8_t *
+	found_page(BlockNumber block) const
+	{
+		Buffer buffer = (*recent_)(salt_, block);
+
+		/* Hints, and pages of temporary tables, are negative. */
+		if (buffer <= 0)
+			return nullptr;
+		BufferDesc *descriptor = GetBufferDescriptor(buffer - 1);
+		if ((pg_atomic_read_u32(&descriptor->state) & BM_VALID) == 0)
+			return nullptr;
+		pg_read_barrier();
+		return omendb_tag_is_of(&descriptor->tag, index_, block)
+				   ? (const uint8_t *) BufferGetBlock(buffer)
+				   : nullptr;
 	}
 
 	/* Make current_ the page of a. */
@@ -445,6 +530,8 @@ private:
 	BlockNumber blocks_;
 	uint32_t salt_;
 	uint32_t cold_;
+	BlockNumber glanced_; /* of the last glance */
+	bool glances_;        /* values have one length, in their records: glance() may answer */
 };
 
 } // namespace omendb::store

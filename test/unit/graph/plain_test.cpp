@@ -65,6 +65,32 @@ TEST_P(PlainKinds, Concurrent)
 	EXPECT_EQ(index.all_rows(), numbers(base.n));
 }
 
+/* A search finds the same whether it reads its neighbours, glances at them, or in vain. */
+TEST_P(PlainKinds, GlancesChangeNothing)
+{
+	Matrix base = clustered(1500, GetParam().dim, 8), queries = clustered(20, GetParam().dim, 9);
+	MemoryIndex index(base, options());
+
+	ASSERT_EQ(index.bulk_all(base.n), OMENDB_OK);
+	for (uint32_t q = 0; q < queries.n; q++)
+	{
+		index.glance_mode = test::Glance::None;
+		std::vector<uint32_t> read = index.search(queries.row(q), 20);
+		uint32_t reads = index.reads;
+		EXPECT_EQ(index.glances, 0u);
+		index.glance_mode = test::Glance::Record;
+		EXPECT_EQ(index.search(queries.row(q), 20), read);
+		EXPECT_EQ(index.reads + index.glances, reads);
+		EXPECT_GT(index.glances, index.reads);
+		/* Any bytes will do only where a value's length is not among them. */
+		if (GetParam().type == Type::Sparse)
+			continue;
+		index.glance_mode = test::Glance::Spoiled;
+		EXPECT_EQ(index.search(queries.row(q), 20), read);
+		EXPECT_EQ(index.reads + index.glances / 2 + index.glances % 2, reads);
+	}
+}
+
 INSTANTIATE_TEST_SUITE_P(All, PlainKinds,
 						 testing::Values(Kind{Type::Vector, Metric::L1, 32, 0.99},
 										 Kind{Type::Half, Metric::L1, 32, 0.99},

@@ -252,9 +252,59 @@ hook_unlock_entry(void *context)
 	((Worker *) context)->area->entry_lock.unlock();
 }
 
+/* What glance() answers: nothing; the record; or other bytes half of the time, which glanced()
+ * disowns. */
+enum class Glance
+{
+	None,
+	Record,
+	Spoiled
+};
+
 /* The store as a scan sees it: distances to the query as it was given. */
 struct SearchStore : store::BuildStore
 {
+	Glance glance_mode = Glance::None;
+	std::vector<uint8_t> spoiled;
+	uint32_t glances = 0;
+	uint32_t reads = 0;
+
+	const uint8_t *
+	begin_read(graph::Address a, graph::Address next)
+	{
+		reads++;
+		return BuildStore::begin_read(a, next);
+	}
+
+	const uint8_t *
+	glance(graph::Address a)
+	{
+		const uint8_t *bytes = glance_mode == Glance::None ? nullptr : record(a);
+		if (bytes == nullptr)
+			return nullptr;
+		glances++;
+		if (!is_spoiled())
+			return bytes;
+		spoiled.assign(bytes, bytes + shape().slot_bytes);
+		/* Another value, or no node at all. */
+		for (uint32_t i = shape().vector_at; i < shape().neighbours_at; i++)
+			spoiled[i] = (uint8_t) (i * glances);
+		graph::header(spoiled.data())->state = (uint8_t) (glances / 2 % 4);
+		return spoiled.data();
+	}
+
+	bool
+	glanced(graph::Address) const
+	{
+		return !is_spoiled();
+	}
+
+	bool
+	is_spoiled() const
+	{
+		return glance_mode == Glance::Spoiled && glances % 2 == 0;
+	}
+
 	float
 	search_distance(const quant::Query &query, const uint8_t *record) const
 	{
@@ -676,6 +726,11 @@ public:
 		return found;
 	}
 
+	/* Of search(): what its store answers, and how often it was asked by the last one. */
+	Glance glance_mode = Glance::None;
+	uint32_t glances = 0;
+	uint32_t reads = 0;
+
 	/* Rows of the nodes that a search with a window of ef visits. */
 	std::vector<uint32_t>
 	search(const float *q, size_t ef)
@@ -690,6 +745,7 @@ public:
 
 		map_all();
 		(store::BuildStore &) s = worker()->store;
+		s.glance_mode = glance_mode;
 		pool.init(pool_memory_->get());
 		starts.init(pool_memory_->get());
 		scratch.init(pool_memory_->get());
@@ -713,6 +769,8 @@ public:
 			found.insert(found.end(), some.begin(), some.end());
 		}
 		pool_memory_.reset(new TestMemory);
+		glances = s.glances;
+		reads = s.reads;
 		return found;
 	}
 
