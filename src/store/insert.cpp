@@ -339,7 +339,8 @@ link_neighbour(OmendbInsert *s, OmendbChange *change, Neighbour *neighbour, uint
 		neighbour->gone = true;
 		return;
 	}
-	if (!neighbour->back)
+	/* The parent has its link. */
+	if (!neighbour->back || (level == 0 && neighbour->address == s->parent))
 		return;
 	graph::Newcomer newcomer = {s->address, s->own, &s->query, s->stored, neighbour->answer};
 	s->link.owner_stored = s->shape.chunks > 0 ? vector_of_copy(s, neighbour->vector) : nullptr;
@@ -389,11 +390,7 @@ link_page(OmendbInsert *s, OmendbChange *change, size_t first, uint32_t level)
 	size_t i = first;
 
 	for (; i < list.size && address_block(list[i].address) == block; i++)
-	{
-		/* The parent has its link. */
-		if (level > 0 || list[i].address != s->parent)
-			link_neighbour(s, change, &list[i], level);
-	}
+		link_neighbour(s, change, &list[i], level);
 	return i;
 }
 
