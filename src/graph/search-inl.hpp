@@ -233,19 +233,25 @@ nearer(const Node &a, const Node &b)
 	return a.distance != b.distance ? a.distance < b.distance : a.address < b.address;
 }
 
+/* A new search with a window of `width`, whose candidates are the given starts. */
+inline bool
+begin_level(Pool &pool, size_t width, bool keep_rejected, const Array<Candidate> *starts)
+{
+	bool ok = pool.start(width, keep_rejected);
+
+	for (size_t i = 0; ok && i < starts->size; i++)
+		ok = pool.offer((*starts)[i].address, (*starts)[i].distance, 1e-30f);
+	return ok;
+}
+
 /* Search one level from the given starts, addresses on it, with a window of `width`. */
 template <typename Store, typename Visitor>
 OmendbStatus
 visit_level(Store &store, Pool &pool, const quant::Query &query, uint32_t level, size_t width,
 			const Array<Candidate> *starts, Visitor &visitor)
 {
-	if (!pool.start(width, false))
+	if (!begin_level(pool, width, false, starts))
 		return OMENDB_NO_MEMORY;
-	for (size_t i = 0; i < starts->size; i++)
-	{
-		if (!pool.offer((*starts)[i].address, (*starts)[i].distance, 1e-30f))
-			return OMENDB_NO_MEMORY;
-	}
 	return run_search(store, pool, query, level, visitor);
 }
 

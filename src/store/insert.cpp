@@ -26,11 +26,23 @@ namespace
 constexpr uint32_t kJoinAttempts = 4;
 /* Searches of one row that led nowhere: only what is damaged does that for long. */
 constexpr uint32_t kAttempts = 100;
-/* Nodes that a search may expand among dead ones, in windows. */
+/* Dead nodes that a search may expand, in windows. */
 constexpr size_t kDeadWindows = 16;
 
 /* Hints of this backend, for all insertions. */
 RecentBuffers recent_buffers;
+
+/*
+ * A node that was alive when this backend last met it or wrote it: where to search when all
+ * that the entry point leads to is dead. It may be any other by now, or nothing.
+ */
+struct LiveNode
+{
+	Oid index;
+	Address address;
+};
+
+LiveNode recent_live;
 
 /* Copies what is expanded; on level 0 a node of equal bytes ends the search. */
 struct CopyVisitor
@@ -39,7 +51,7 @@ struct CopyVisitor
 	Array<Copy> *out;
 	bool join;
 	size_t live; /* nodes of out that are */
-	size_t most; /* nodes in out */
+	size_t most; /* nodes of out that are not */
 
 	float
 	distance(const quant::Query &query, const uint8_t *record)
@@ -86,9 +98,16 @@ struct CopyVisitor
 	bool
 	done() const
 	{
-		return s->joinable || out->size >= most;
+		return s->joinable || out->size - live >= most;
 	}
 };
+
+/* How many dead nodes a search of one level expands at most. */
+size_t
+most_dead(const OmendbInsert *s)
+{
+	return kDeadWindows * s->meta.ef_construction;
+}
 
 /*
  * Dead nodes, which are many while VACUUM is at work, have kept the live ones behind them
@@ -99,10 +118,8 @@ collect_beyond(OmendbInsert *s, uint32_t level, const Array<graph::Candidate> *s
 			   CopyVisitor *visitor)
 {
 	visitor->out->size = visitor->live = 0;
-	visitor->most = kDeadWindows * s->meta.ef_construction;
-	(void) s->pool.start(s->meta.ef_construction, true);
-	for (size_t i = 0; i < starts->size; i++)
-		(void) s->pool.offer((*starts)[i].address, (*starts)[i].distance, 1e-30f);
+	visitor->most = most_dead(s);
+	(void) graph::begin_level(s->pool, s->meta.ef_construction, true, starts);
 	(void) graph::run_search(s->store, s->pool, s->query, level, *visitor);
 }
 
@@ -111,12 +128,15 @@ OmendbStatus
 collect(OmendbInsert *s, uint32_t level, const Array<graph::Candidate> *starts)
 {
 	Array<Copy> *out = &s->found[level];
-	CopyVisitor visitor = {s, out, level == 0 && s->join_allowed, 0, SIZE_MAX};
+	bool plain = quant::is_plain(s->space);
+	/* Without estimates nothing is kept out, and the search goes on among the dead by itself. */
+	size_t most = plain ? most_dead(s) : SIZE_MAX;
+	CopyVisitor visitor = {s, out, level == 0 && s->join_allowed, 0, most};
 
 	out->size = 0;
 	(void) graph::visit_level(s->store, s->pool, s->query, level, s->meta.ef_construction, starts,
 							  visitor);
-	if (visitor.live < out->size && visitor.live < s->shape.max_links && !s->joinable)
+	if (!plain && visitor.live < out->size && visitor.live < s->shape.max_links && !s->joinable)
 		collect_beyond(s, level, starts, &visitor);
 	std::sort(out->data, out->data + out->size, graph::nearer<Copy>);
 	return OMENDB_OK;
@@ -158,21 +178,32 @@ search_from(OmendbInsert *s, Address start)
 	count_live(s);
 }
 
+void
+remember_live(const OmendbInsert *s, Address address)
+{
+	recent_live = LiveNode{RelationGetRelid(s->index), address};
+}
+
 /*
  * Where the search met dead nodes alone, or no way led down from the entry point: from
- * the root, then from any live node of the tree. False: there is one, and it was not
- * found again. True with s->live 0: no node is alive, and none can become so, since a
- * node enters the tree below a live one only.
+ * the live node met last, from the root, then from any live node of the tree, which may
+ * take a walk of all of it. False: there is one, and it was not found again. True with
+ * s->live 0: no node is alive, and none can become so, since a node enters the tree below
+ * a live one only.
  */
 bool
 search_tree(OmendbInsert *s)
 {
-	search_from(s, s->meta.root);
+	if (recent_live.index == RelationGetRelid(s->index))
+		search_from(s, recent_live.address);
+	if (s->live == 0)
+		search_from(s, s->meta.root);
 	if (s->live > 0)
 		return true;
 	Address live = find_live(s);
 	if (live == kNoAddress)
 		return true;
+	remember_live(s, live);
 	search_from(s, live);
 	return s->live > 0;
 }
@@ -754,6 +785,7 @@ omendb_insert_row(OmendbInsert *insert, Relation index, const void *row, uint32 
 		if (insert_base(s))
 			break;
 	}
+	remember_live(s, s->address);
 	if (s->level > 0)
 		insert_above(s);
 	return true;

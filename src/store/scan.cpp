@@ -323,12 +323,9 @@ begin_search(OmendbScan *scan)
 	if (!scan->any_order)
 		(void) graph::descend(scan->store, scan->work->pool, scan->query, entry, 0,
 							  &scan->work->starts, &scan->work->scratch);
-	(void) scan->work->pool.start(window(scan), true);
-	if (scan->any_order)
-		return;
-	for (size_t i = 0; i < scan->work->starts.size; i++)
-		(void) scan->work->pool.offer(scan->work->starts[i].address, scan->work->starts[i].distance,
-									  1e-30f);
+	else
+		scan->work->starts.size = 0;
+	(void) graph::begin_level(scan->work->pool, window(scan), true, &scan->work->starts);
 }
 
 bool
