@@ -6,7 +6,9 @@
  * candidate to take its place. The dead records score their neighbours by one
  * FastScan each with the owner's tables; dead ones among these are gone through
  * in turn, nearest first (Qdrant's healer does so). The best are read, and
- * selected beside the neighbours that stay, which nothing is asked of.
+ * selected beside the neighbours that stay, which nothing is asked of. Of each dead
+ * neighbour that was diverse the best candidate is read, however far: the way to
+ * another cluster is never among the nearest.
  *
  * Works on a copy of the record. The Records have
  *
@@ -80,17 +82,32 @@ public:
 		whole_ = record;
 		whole_shape_ = shape_;
 		prepared_ = false;
-		border_count_ = found_count_ = 0;
+		border_count_ = found_count_ = apart_count_ = 0;
 		records_->begin();
 		forget();
 
 		uint32_t before = list_state(*shape_, record).used;
 		bool clean = drop_dead(hung, hung_count);
 		uint32_t used = list_state(*shape_, record).used;
+		lost_ = before - used;
 		uint32_t wanted = refilled_links(before, used);
 		if (wanted > used)
 			refill(wanted - used);
 		return clean;
+	}
+
+	/*
+	 * Whether the list just repaired shall have new neighbours from a search as well: it
+	 * stayed short; or it is of a level above 0, where no tree holds what has no other
+	 * way, and lost a quarter of its places.
+	 */
+	bool
+	is_thin() const
+	{
+		uint32_t places = shape_->max_links;
+
+		return list_state(*shape_, record_).used < places * 3 / 4 ||
+			   (header(record_)->level > 0 && lost_ > places / 4);
 	}
 
 private:
@@ -143,6 +160,7 @@ private:
 			Address dead = links[lane];
 			if (dead == kNoAddress || !records_->is_dead(dead))
 				continue;
+			bool diverse = get_bit(diverse_mask(*shape_, record_), lane);
 			if (get_bit(protected_mask(*shape_, record_), lane))
 			{
 				const Rehung *h = find_hung(dead, hung, hung_count);
@@ -154,8 +172,10 @@ private:
 			}
 			else
 				drop_link(*space_, *shape_, record_, lane);
-			if (border_count_ < kMaxBorder)
-				border_[border_count_++] = Near{-1, dead};
+			if (border_count_ >= kMaxBorder)
+				continue;
+			border_[border_count_] = Near{-1, dead};
+			was_diverse_[border_count_++] = diverse;
 		}
 		return clean;
 	}
@@ -340,7 +360,27 @@ private:
 				std::swap(border_[i],
 						  *std::min_element(border_ + i, border_ + border_count_, is_nearer));
 			}
+			uint32_t before = found_count_;
 			look_into(border_[i].address);
+			if (i < first && was_diverse_[i] && found_count_ > before)
+				apart_[apart_count_++] =
+					*std::min_element(found_ + before, found_ + found_count_, is_nearer);
+		}
+	}
+
+	/* The nearest `most` candidates, and behind them those apart that are not among them. */
+	void
+	choose_candidates(uint32_t most)
+	{
+		if (found_count_ <= most)
+			return;
+		std::nth_element(found_, found_ + most, found_ + found_count_, is_nearer);
+		Near first_left = found_[most];
+		found_count_ = most;
+		for (uint32_t i = 0; i < apart_count_; i++)
+		{
+			if (!is_nearer(apart_[i], first_left))
+				found_[found_count_++] = apart_[i];
 		}
 	}
 
@@ -367,11 +407,7 @@ private:
 		gather(border_count_, to_read);
 		if (found_count_ == 0)
 			return;
-		if (found_count_ > to_read)
-		{
-			std::nth_element(found_, found_ + to_read, found_ + found_count_, is_nearer);
-			found_count_ = to_read;
-		}
+		choose_candidates(to_read);
 		size_t kept = stay_options();
 		size_t n = kept + candidate_options(kept);
 		if (n == kept)
@@ -472,11 +508,15 @@ private:
 	const uint8_t *whole_; /* the owner with all of its value, once prepared */
 	const Shape *whole_shape_;
 	bool prepared_;
+	uint32_t lost_; /* lanes to dead nodes that the list had */
 	uint32_t border_count_;
 	uint32_t found_count_;
 	uint32_t epoch_;
 	uint32_t seen_count_;
+	uint32_t apart_count_;
 	Near border_[kMaxBorder];
+	bool was_diverse_[kMaxBorder]; /* the dead neighbours, which come first */
+	Near apart_[kMaxExpanded];
 	Near found_[kMaxFound];
 	Seen seen_[kSeenSlots];
 	Option options_[kMaxOptions];

@@ -59,7 +59,9 @@
 	POINT(vacuum_freed_parts) /* parts of a node on one page */                    \
 	POINT(vacuum_freed_rest)  /* chunks of a record on one page */                 \
 	POINT(vacuum_freed)       /* records of a page */                              \
-	POINT(vacuum_freed_lost)  /* chunks on a page that no record owned */
+	POINT(vacuum_freed_lost)  /* chunks on a page that no record owned */          \
+	POINT(vacuum_relinking)   /* neighbours for a thin list are found: no lock */  \
+	POINT(vacuum_relinked)    /* it has them, or is another's by now */
 
 typedef enum OmendbFaultPoint
 {

@@ -538,32 +538,84 @@ raise_entry(OmendbInsert *s, uint32_t level)
 	return higher;
 }
 
-/* Neighbours for a record above that was written while its level was empty. */
+/*
+ * Those that select() has chosen take lanes of a record, a copy of s->address's: free ones
+ * first, then those of neighbours that were not chosen, but for protected links.
+ */
 void
-link_late(OmendbInsert *s, uint32_t level, Address address, uint16_t generation)
+put_chosen(OmendbInsert *s, uint8_t *record)
+{
+	bool chosen[graph::kMaxLinks] = {};
+	uint32_t lane = 0;
+
+	for (size_t i = 0; i < s->options.size; i++)
+	{
+		uint32_t at = graph::find_lane(s->shape, record, s->options[i].address);
+		if (s->options[i].pick != graph::Pick::None && at != graph::kNoLane)
+			chosen[at] = true;
+	}
+	for (size_t i = 0; i < s->options.size; i++)
+	{
+		const graph::Option &option = s->options[i];
+		if (option.pick == graph::Pick::None ||
+			graph::find_lane(s->shape, record, option.address) != graph::kNoLane)
+			continue;
+		uint32_t to = graph::list_state(s->shape, record).free_lane;
+		for (; to == graph::kNoLane && lane < s->shape.max_links; lane++)
+		{
+			if (!chosen[lane] && !graph::get_bit(graph::protected_mask(s->shape, record), lane))
+				to = lane;
+		}
+		if (to == graph::kNoLane)
+			return;
+		chosen[to] = true;
+		quant::load_vector(s->space, option.vector, option.scale, s->link.owner);
+		quant::encode_lane(s->space, s->link.owner, s->own, &s->link.code);
+		graph::put_link(s->space, s->shape, record, to,
+						graph::Link{option.address, option.distance, nullptr, false,
+									option.pick == graph::Pick::Diverse},
+						s->link.code);
+	}
+}
+
+/*
+ * More neighbours for the record s->address, from a new search of its level: in one WAL
+ * record. if_empty: only if it has none. The links back are the caller's. False: the
+ * address is another record's by now, and nothing has changed.
+ */
+bool
+relink(OmendbInsert *s, uint32_t level, bool if_empty)
 {
 	uint8_t *record;
 
-	s->address = address;
-	s->generation = generation;
-	search(s, level, level);
 	select(s, level);
-	Buffer buffer = lock_record(s, address, BUFFER_LOCK_EXCLUSIVE, &record);
+	Buffer buffer = lock_record(s, s->address, BUFFER_LOCK_EXCLUSIVE, &record);
 	if (record == nullptr)
-		return;
-	if (graph::header(record)->generation == generation &&
-		graph::header(record)->state == (uint8_t) State::Live &&
-		graph::list_state(s->shape, record).used == 0 && s->options.size > 0)
+		return false;
+	bool ours = graph::header(record)->generation == s->generation &&
+				graph::header(record)->state == (uint8_t) State::Live;
+	if (ours && s->options.size > 0 && (!if_empty || graph::list_state(s->shape, record).used == 0))
 	{
 		OmendbChange *change = &s->changes[0];
 
 		memcpy(s->other, record, s->shape.slot_bytes);
-		graph::fill_list(s->space, s->shape, s->other, s->own, s->options.data, s->options.size);
+		put_chosen(s, s->other);
 		omendb_change_begin(change, buffer);
-		omendb_change_compare(change, record_offset(s, address), s->other, s->shape.slot_bytes);
+		omendb_change_compare(change, record_offset(s, s->address), s->other, s->shape.slot_bytes);
 		omendb_change_apply(s->index, &change, 1);
 	}
 	UnlockReleaseBuffer(buffer);
+	return ours;
+}
+
+/* Neighbours for a record above that was written while its level was empty. */
+void
+link_late(OmendbInsert *s, uint32_t level, Address address, uint16_t generation)
+{
+	s->address = address;
+	s->generation = generation;
+	search(s, level, level);
+	(void) relink(s, level, true);
 	OMENDB_FAULT(insert_linked_late);
 	link_back(s, level);
 }
@@ -693,6 +745,48 @@ search_answers(OmendbInsert *s)
 	std::sort(s->answers.data, s->answers.data + s->answers.size, graph::nearer<Copy>);
 }
 
+namespace
+{
+
+/* A node in the place of a row that is being inserted. False: there is none, or not above. */
+bool
+take_node(OmendbInsert *s, Address address, bool above)
+{
+	const uint8_t *record = s->store.begin_read(address, kNoAddress);
+	if (record == nullptr)
+	{
+		s->store.release();
+		return false;
+	}
+	const RecordHeader *h = graph::header(record);
+	bool taken = h->state == (uint8_t) State::Live && (h->level > 0) == above;
+	if (taken)
+	{
+		const uint8_t *value = s->store.value();
+		size_t size = quant::stored_size(s->space, value);
+
+		memcpy(s->stored, value, size);
+		memset(s->stored + size, 0, quant::stored_bytes(s->shape.storage, s->shape.dim) - size);
+		s->row_meta = graph::stored_meta(h);
+		s->generation = h->generation;
+		s->level = h->level;
+	}
+	s->store.end_read();
+	s->store.release();
+	if (!taken)
+		return false;
+	if (!quant::is_plain(s->space))
+		quant::load_vector(s->space, s->stored, s->row_meta.scale, s->own);
+	quant::prepare_row_query(s->space, s->own, s->query_memory, &s->query);
+	s->store.set_row(s->stored, s->row_meta);
+	s->address = address;
+	s->parent = kNoAddress;
+	s->reserved = s->join_allowed = false;
+	return true;
+}
+
+} // namespace
+
 Buffer
 lock_record(OmendbInsert *s, Address a, int mode, uint8_t **record)
 {
@@ -789,4 +883,24 @@ omendb_insert_row(OmendbInsert *insert, Relation index, const void *row, uint32 
 	if (s->level > 0)
 		insert_above(s);
 	return true;
+}
+
+void
+omendb_insert_relink(OmendbInsert *insert, Relation index, uint32 address, bool above)
+{
+	OmendbInsert *s = insert;
+
+	s->index = index;
+	if (!take_node(s, address, above))
+		return;
+	read_entry(s);
+	search(s, s->level, s->level);
+	/* The protected links lead from the root to all of level 0. */
+	if (s->level == 0 && s->live < s->meta.ef_construction)
+		search_from(s, s->meta.root);
+	OMENDB_FAULT(vacuum_relinking);
+	bool ours = relink(s, s->level, false);
+	OMENDB_FAULT(vacuum_relinked);
+	if (ours)
+		link_back(s, s->level);
 }

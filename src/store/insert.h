@@ -25,6 +25,13 @@ extern "C"
 	 */
 	extern bool omendb_insert_row(OmendbInsert *insert, Relation index, const void *row,
 								  uint32 hash, ItemPointer tid);
+	/*
+	 * Neighbours for a record whose list VACUUM has left thin, from a search like an
+	 * insertion's, and links back: src/README, "VACUUM". Nothing happens where no live
+	 * record is at the address, or one of level 0 when above, or the reverse.
+	 */
+	extern void omendb_insert_relink(OmendbInsert *insert, Relation index, uint32 address,
+									 bool above);
 
 #ifdef __cplusplus
 }

@@ -246,6 +246,7 @@ run(Vacuum *vacuum)
 	if (damaged)
 		free_dead(vacuum);
 	free_lost_chunks(vacuum);
+	relink_thin(vacuum);
 	if (vacuum->space_recorded)
 		IndexFreeSpaceMapVacuum(vacuum->index);
 }
@@ -278,6 +279,7 @@ omendb_bulk_delete(IndexVacuumInfo *info, IndexBulkDeleteCallback callback, void
 	vacuum->slot = (uint8_t *) palloc(vacuum->shape.slot_bytes);
 	vacuum->space = omendb::store::space_of(vacuum->meta, nullptr, nullptr);
 	vacuum->dead.init(&vacuum->memory, vacuum->shape.slots);
+	vacuum->thin.init(&vacuum->memory, vacuum->shape.slots);
 	vacuum->above.init(&vacuum->memory);
 	vacuum->values.init(&vacuum->memory);
 	omendb::store::vacuum::run(vacuum);

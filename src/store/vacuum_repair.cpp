@@ -411,6 +411,8 @@ repair_copy(Repair *repair, Workers *workers, BlockNumber block)
 								   repair->hung.size))
 			repair->unfinished++;
 		repaired |= (uint64_t) 1 << slot;
+		if (workers->lists.is_thin())
+			(void) vacuum->thin.add(make_address(block, slot));
 	}
 	return repaired;
 }
@@ -482,6 +484,7 @@ repair_page(Repair *repair, Workers *workers, BlockNumber block, size_t fixed)
 	if (!BufferIsValid(buffer))
 		return;
 	note_highest(repair->vacuum, block, BufferGetPage(buffer));
+	(void) repair->vacuum->thin.grow(block + 1);
 	bool damaged = copy_page(repair, workers, buffer);
 	LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
 	if (damaged)

@@ -69,6 +69,7 @@ struct Vacuum
 	BlockNumber blocks; /* in the index, when last asked */
 
 	graph::SlotSet dead;       /* records of all levels */
+	graph::SlotSet thin;       /* records whose lists step 3 could not fill */
 	Array<AboveRecord> above;  /* all of them, dead or not */
 	graph::EntryPoint highest; /* live record that step 3 met, above level 0 */
 	bool space_recorded;       /* in the free space map */
@@ -121,6 +122,8 @@ void raise_entry(Vacuum *vacuum);
 void free_dead(Vacuum *vacuum);
 /* Step 5 (vacuum_values.cpp): chunks that no record owns, if there can be any. */
 void free_lost_chunks(Vacuum *vacuum);
+/* Step 6 (vacuum_relink.cpp): new neighbours for thin lists. */
+void relink_thin(Vacuum *vacuum);
 
 /* Chunks of a record whose `rest` is set. */
 uint32_t chunks_of(const Vacuum *vacuum, const uint8_t *record);
