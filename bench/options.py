@@ -22,6 +22,7 @@ MODES = {
     "insert": "COPY and INSERT into an indexed table: rows/s, two backends, a stream, WAL",
     "inserted": "recall and queries/s of rows that came by COPY, beside a build of them",
     "vacuum": "DELETE and VACUUM: seconds and WAL; recall after 30 % were deleted",
+    "thinned": "50 % to 99 % deleted at once, VACUUM: recall beside a build of the rest",
     "churn": "rounds of DELETE, VACUUM and INSERT: index size and recall",
     "update": "UPDATE of another column and of the vector",
     "clients": "pgbench with several clients: searches alone, and with writes",
@@ -45,7 +46,7 @@ DEFAULTS = {
     "rows": {"": [], "build": [10000, 100000, ALL_ROWS],
              "scaling": [50000, 100000, 200000, 400000, ALL_ROWS], "shapes": [100000],
              "types": [100000], "insert": [100000], "inserted": [100000], "vacuum": [200000],
-             "churn": [100000], "update": [100000], "clients": [200000],
+             "thinned": [100000], "churn": [100000], "update": [100000], "clients": [200000],
              "filtered": [200000], "targets": [200000],
              "scale": [25000, 50000, 100000, 200000, 400000, 1000000, 3000000]},
     "systems": {"": "omendb,pgvector", "compare": "omendb,pgvector,hnswlib",
@@ -54,7 +55,8 @@ DEFAULTS = {
     "processes": {"": [2], "build": [1, 2], "targets": [1, 2]},
     "builds": {"": 1, "build": 3, "insert": 3, "update": 3, "targets": 3,
                "scale": 3},
-    "ef": {"": [], "vacuum": [10, 40, 100], "churn": [10, 40, 100], "filtered": [40]},
+    "ef": {"": [], "vacuum": [10, 40, 100], "thinned": [10, 40], "churn": [10, 40, 100],
+           "filtered": [40]},
     "omendb_with": {"": [""], "shapes": ["", "m = 8", "m = 12", "m = 24", "m = 32",
                                          "ef_construction = 32", "ef_construction = 128",
                                          "storage = half"]},
@@ -114,6 +116,8 @@ def parser(description):
     add("--build-timeout", type=int, default=0, metavar="SECONDS", help="memory; 0 is none")
     add("--starts", type=int, default=3, metavar="N", help="cold: of each system, in turns")
     add("--queries", type=int, default=100, metavar="N", help="cold: after a start")
+    add("--shares", type=lambda text: [float(share) for share in text.split(",")],
+        default=[0.5, 0.8, 0.9, 0.95, 0.99], metavar="S,...", help="thinned: of the rows, deleted")
     add("--times", type=int, default=5, metavar="N", help="churn: rounds")
     add("--clients", type=numbers, default=[1, 2, 4, 8], metavar="N,...", help="clients")
     add("--seconds", type=int, default=20, metavar="N", help="clients: of each run")

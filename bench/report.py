@@ -264,7 +264,7 @@ PICTURES = (curve, builds, memory, insertion, rounds, several_clients, condition
 OF_MODE = {"insert": (insertion,), "clients": (several_clients,), "filtered": (conditions,),
            "update": (updates,), "vacuum": (vacuums,), "churn": (rounds,), "memory": (memory,),
            "cold": (first_queries,), "inserted": (curve,), "types": (), "scale": (),
-           "targets": ()}
+           "targets": (), "thinned": ()}
 
 
 # ---- of all data sets of a file ----

@@ -131,6 +131,27 @@ def vacuum(data_set):
     yield from against_fresh(data_set)
 
 
+def thinned(data_set):
+    """The points of each share against a fresh index of what it left."""
+    yield from title(data_set)
+    yield from head("deleted", "system", "VACUUM s", "of its build", "ef", "recall@10",
+                    "of a fresh build", "queries/s", "of a fresh build", "faults")
+    for case in data_set["cases"]:
+        for name, result in case["systems"].items():
+            if "points" not in result:
+                yield failed(name, result)
+                continue
+            fresh = {point["ef"]: point for point in result["fresh"]}
+            for point in result["points"]:
+                other = fresh.get(point["ef"])
+                yield row(f"{case['share']:.0%}", name, f"{result['seconds']:.2f}",
+                          times(result["seconds"], build_seconds(result)), point["ef"],
+                          f"{point['recall_10']:.4f}",
+                          f"{other['recall_10']:.4f}" if other else "-", f"{point['qps']:.0f}",
+                          f"{other['qps']:.0f}" if other else "-",
+                          soundness({**result, "points": [point]}))
+
+
 def churn(data_set):
     yield from title(data_set)
     yield f"{data_set['indexed']} rows; in each round a fifth of them."

@@ -1,4 +1,4 @@
-"""The modes that write: insert, inserted, vacuum, churn, update. Every system does the
+"""The modes that write: insert, inserted, vacuum, thinned, churn, update. Every system does the
 same to the same rows, in turns."""
 
 import copy
@@ -377,6 +377,34 @@ def vacuum(run):
             for line in [*tables.vacuum(result), ""]]
 
 
+def thinned(run):
+    """Each of these shares deleted from a new index, and vacuumed."""
+    only_servers(run.options)
+    for data_set, result in run.data_sets():
+        order = numpy.random.default_rng(datasets.SEED).permutation(data_set.rows)
+        result["cases"] = []
+        for share in progress(run.options.shares, "shares"):
+            everyone = make_systems(run.options)
+            systems = list(everyone)
+            case = {"share": share, "systems": {system.name: {} for system in systems}}
+            result["cases"].append(case)
+            gone = int(share * data_set.rows)
+            try:
+                open_all(systems, case["systems"], data_set)
+                build_all(systems, case["systems"], 1)
+                for system in list(systems):
+                    with dropped_on_error(system, systems, case["systems"]):
+                        case["systems"][system.name].update(delete(system, order[:gone]))
+                found = compare_with_fresh(run, systems, data_set.subset(order[gone:]))
+                for name, each in found.items():
+                    case["systems"][name].update(each)
+            finally:
+                close_all(everyone)
+            run.save()
+    return [line for result in run.results["data_sets"]
+            for line in [*tables.thinned(result), ""]]
+
+
 def churn(run):
     """Rounds of: 20 % deleted, vacuumed, as many others inserted."""
     options = run.options
@@ -484,5 +512,5 @@ def update_turns(systems, results, what, change, turns):
             say(f"  {system.name}: {what}: {case['rate']:.0f} rows/s")
 
 
-RUNS = {"insert": insert, "inserted": inserted, "vacuum": vacuum, "churn": churn,
-        "update": update}
+RUNS = {"insert": insert, "inserted": inserted, "vacuum": vacuum, "thinned": thinned,
+        "churn": churn, "update": update}
