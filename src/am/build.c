@@ -15,10 +15,8 @@
 #include "pgstat.h"
 #include "storage/bufmgr.h"
 #include "storage/smgr.h"
-#include "utils/backend_progress.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
-#include "utils/wait_event.h"
 
 #include "am/am.h"
 #include "am/build.h"
@@ -214,7 +212,7 @@ build_begin_pages(void *context, BlockNumber blocks)
 	for (BlockNumber block = RelationGetNumberOfBlocks(build->index); block < blocks; block++)
 	{
 		CHECK_FOR_INTERRUPTS();
-		smgrextend(omendb_smgr(build->index), MAIN_FORKNUM, block, zeros.data, false);
+		smgrextend(RelationGetSmgr(build->index), MAIN_FORKNUM, block, zeros.data, false);
 	}
 }
 
@@ -419,6 +417,6 @@ omendb_ambuildempty(Relation index)
 	init_build(&build, NULL, index, NULL);
 	build.meta.radius = 1.0f;
 	memset(zeros.data, 0, BLCKSZ);
-	smgrextend(omendb_smgr(index), INIT_FORKNUM, OMENDB_META_BLOCK, zeros.data, false);
+	smgrextend(RelationGetSmgr(index), INIT_FORKNUM, OMENDB_META_BLOCK, zeros.data, false);
 	write_first_pages(&build, INIT_FORKNUM);
 }

@@ -91,10 +91,15 @@ omendb_am_init(void)
 bytea *
 omendb_amoptions(Datum reloptions, bool validate)
 {
+	/* By name: 18 has one more field. */
 	static const relopt_parse_elt fields[] = {
-		{"ef_construction", RELOPT_TYPE_INT, offsetof(OmendbOptions, ef_construction)},
-		{"m", RELOPT_TYPE_INT, offsetof(OmendbOptions, m)},
-		{"storage", RELOPT_TYPE_ENUM, offsetof(OmendbOptions, storage)}};
+		{.optname = "ef_construction",
+		 .opttype = RELOPT_TYPE_INT,
+		 .offset = offsetof(OmendbOptions, ef_construction)},
+		{.optname = "m", .opttype = RELOPT_TYPE_INT, .offset = offsetof(OmendbOptions, m)},
+		{.optname = "storage",
+		 .opttype = RELOPT_TYPE_ENUM,
+		 .offset = offsetof(OmendbOptions, storage)}};
 
 	return (bytea *) build_reloptions(reloptions, validate, options_kind, sizeof(OmendbOptions),
 									  fields, lengthof(fields));

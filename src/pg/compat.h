@@ -95,6 +95,11 @@
 #define omendb_vacuum_delay_point() vacuum_delay_point(false)
 #endif
 
+/* 17: named like the tests for other kinds of processes. */
+#if PG_VERSION_NUM < 170000
+#define AmAutoVacuumWorkerProcess() IsAutoVacuumWorkerProcess()
+#endif
+
 /* 18: EXPLAIN shows how often an index was searched. */
 #if PG_VERSION_NUM < 180000
 #define omendb_count_index_search(scan) ((void) 0)
@@ -147,13 +152,6 @@
 /* 13 opens them read-only: a parallel build that does not fit into memory ends with an error. */
 #define omendb_create_shared_file(set, name) SharedFileSetCreate(set, name)
 #define omendb_open_shared_file(set, name)   SharedFileSetOpen(set, name)
-#endif
-
-/* 15: a function instead of the field, which may be closed. */
-#if PG_VERSION_NUM < 150000
-#define omendb_smgr(relation) (RelationOpenSmgr(relation), (relation)->rd_smgr)
-#else
-#define omendb_smgr(relation) RelationGetSmgr(relation)
 #endif
 
 /* 16: growing a relation has its own function, which takes the lock. */

@@ -32,6 +32,7 @@
 extern "C"
 {
 #include "miscadmin.h"
+#include "storage/shmem.h"
 #include "utils/memutils.h"
 
 #include "store/pages.h"

@@ -7,6 +7,7 @@
 extern "C"
 {
 #include "miscadmin.h"
+#include "storage/shmem.h"
 }
 
 #include "store/check_state.hpp"

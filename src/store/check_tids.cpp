@@ -10,6 +10,7 @@ extern "C"
 #include "miscadmin.h"
 #include "storage/bufmgr.h"
 #include "storage/bufpage.h"
+#include "storage/shmem.h"
 
 #include "store/pages.h"
 }

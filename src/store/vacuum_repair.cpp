@@ -536,7 +536,7 @@ repair_pass(Repair *repair, Workers *workers)
 Size
 cache_bytes()
 {
-	int kilobytes = IsAutoVacuumWorkerProcess() && autovacuum_work_mem != -1 ? autovacuum_work_mem
+	int kilobytes = AmAutoVacuumWorkerProcess() && autovacuum_work_mem != -1 ? autovacuum_work_mem
 																			 : maintenance_work_mem;
 
 	return (Size) kilobytes * 1024 / 4;
