@@ -2,7 +2,7 @@
 #
 # check.sh [--long] [--only STAGE] - every test of the project.
 #
-# Stages, each timed: deps lint unit build install regress isolation tap, then
+# Stages, each timed: deps lint headers unit build install regress isolation tap, then
 # the release build with regress again. The server tests run with assertions and
 # fault points (src/store/fault.h) compiled in; the release build has neither, and
 # is what stays installed. --only takes lint,
@@ -99,6 +99,16 @@ lint()
     ok=$(grep -c '^ok ' "$log" || true)
     bad=$(grep -c '^not ok ' "$log" || true)
     count "$ok" "$bad"
+    return $status
+}
+
+# The source against the headers of other servers, where there are some; the long run
+# brings them.
+headers()
+{
+    local status=0 log=$work/headers.log
+    test/headers.sh ${OMENDB_TEST_LONG:+--fetch} 2>&1 | tee "$log" || status=1
+    count "$(grep -c '^ok ' "$log" || true)" "$(grep -c '^not ok ' "$log" || true)"
     return $status
 }
 
@@ -379,6 +389,7 @@ esac
 asserts="-DUSE_ASSERT_CHECKING -DOMENDB_FAULT_POINTS"
 stage deps install_deps check package || finish
 stage lint lint || true
+stage headers headers || true
 stage unit unit || true
 if stage "build, assertions" build_extension assert "$asserts" &&
         stage "install, assertions" install_extension assert "$asserts" &&

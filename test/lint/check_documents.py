@@ -26,7 +26,8 @@ PHASES = {"configure", "build", "test", "runtime", "develop"}
 RELATIONS = {"requires", "recommends", "suggests", "conflicts"}
 MAX_README_LINES = 450
 # Of a server: PostgreSQL 15, postgresql-15-omendb, postgresql-server-dev-15, postgres:15.
-SERVER = re.compile(r"\b(?:PostgreSQL|[Pp]ostgres(?:ql)?)(?:-server-dev-|[ :-])(\d\d)\b")
+SERVER = re.compile(r"\b(?:PostgreSQL|[Pp]ostgres(?:ql)?)(?:-server-dev-|[ :-])"
+                    r"(\d\d(?:(?:, | and | to |-)\d\d)*)\b")
 
 
 class Project:
@@ -147,17 +148,20 @@ def check_meta(project, meta):
 
 
 def check_servers(project, meta):
-    """No server is named but those whose package a test builds."""
+    """No server is named but those whose package a test builds, or whose headers
+    test/headers.sh compiles against."""
     built = set(re.findall(r"^(\d+)$", project.text("debian/pgversions"), re.M))
     if not built:
         project.report("servers", "debian/pgversions: no version")
         return
+    suites = project.found(r'^SUITES="(.*)"$', "test/headers.sh") or ""
+    compiled = {pair.split(":")[0] for pair in suites.split()}
     for name in ("README.md", "CHANGELOG.md", "debian/control", "Dockerfile"):
         for number, line in enumerate(project.text(name).split("\n"), 1):
-            for major in SERVER.findall(line):
-                if major not in built:
+            for major in re.findall(r"\d\d", " ".join(SERVER.findall(line))):
+                if major not in built | compiled:
                     project.report("servers", f"{name}:{number}: {major} is not in "
-                                              "debian/pgversions")
+                                              "debian/pgversions, nor in test/headers.sh")
     needs = str(((meta or {}).get("prereqs", {}).get("runtime", {}).get("requires", {})
                  .get("PostgreSQL")))
     numbers = sorted(int(major) for major in built)

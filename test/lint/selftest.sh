@@ -13,7 +13,7 @@ fresh_documents()
 {
     mkdir -p debian
     printf '%s\n' '# X' 'See `bench/other.py --depth 3`, [above](#x), [there](bench/README.md).' \
-        'PostgreSQL 15, `first phase`, omendb_1.2.0-1.' '' \
+        'PostgreSQL 15 and 17, `first phase`, omendb_1.2.0-1.' '' \
         '| index option | default |' '|---|---|' '| `one` | 1 |' '| `two` | 2 |' '' \
         '```' 'make check   # all' 'make PG_CONFIG=x' '```' >README.md
     printf '%s\n' "default_version = '1.2.0'" >omendb.control
@@ -22,6 +22,7 @@ fresh_documents()
     printf '%s\n' '# Changes' '' '## 1.2.0' '' '## 1.1.0' >CHANGELOG.md
     echo 'omendb (1.2.0-1) unstable; urgency=medium' >debian/changelog
     echo 15 >debian/pgversions
+    echo 'SUITES="17:x"' >test/headers.sh
     echo 'TASKS = check lint' >Makefile
     printf '%s\n' '' 'x = add_int_reloption(options_kind, "one", 1);' \
         'x = add_enum_reloption(options_kind,' '"two");' >src/am/options.c
@@ -185,6 +186,8 @@ fires_swap meta META.json '"prereqs": {' '"prereqs": {"test": {"requires": {"x":
 fires_swap meta META.json '"1.0.0"' '"1.1.0"'
 fires_swap servers README.md 'PostgreSQL 15' 'PostgreSQL 16'
 fires_swap servers README.md 'PostgreSQL 15' 'postgresql-server-dev-14'
+fires_swap servers README.md 'PostgreSQL 15' 'PostgreSQL 15, 17 and 14'
+fires_swap servers test/headers.sh '17:x' ''
 fires_swap servers META.json '< 16' '< 19'
 fires_swap options README.md '`two`' '`three`'
 fires_swap options src/am/options.c '"one"' '"other"'
