@@ -37,9 +37,10 @@ class DataSet:
     """Base vectors, queries that are not among them, both rows of a type as spaces.py
     has them, the metric, and for each query the distances of its DEPTH nearest, by
     brute force. IDS are those of the base vectors that count, ascending; rows is how
-    many they are. A synthetic set has the cluster of each base vector as its label."""
+    many they are. A synthetic set has the cluster of each base vector as its label, one of
+    a file a SEAL, which tells it from other files of that name."""
 
-    def __init__(self, name, space, base, queries, cache, labels=None):
+    def __init__(self, name, space, base, queries, cache, labels=None, seal=0):
         self.name = name
         self.type, self.metric = space
         self.base, self.queries = base, queries
@@ -47,11 +48,13 @@ class DataSet:
         self.ids = numpy.arange(self.rows)
         self.cache = cache
         self.labels = labels
+        self.seal = seal
 
     def first(self, rows):
         """The same with fewer rows; the vectors are not copied."""
         return DataSet(self.name, (self.type, self.metric), self.base[:rows], self.queries,
-                       self.cache, None if self.labels is None else self.labels[:rows])
+                       self.cache, None if self.labels is None else self.labels[:rows],
+                       self.seal)
 
     def subset(self, ids):
         """The same where only those rows count; they keep their ids."""
@@ -274,16 +277,22 @@ METRICS = {"euclidean": "l2", "angular": "cosine", "dot": "ip", "ip": "ip"}
 
 def read_vectors(path):
     """An array over the file, nothing of which is read yet."""
+    if not path.exists():
+        raise SystemExit(f"bench: there is no {path}")
+    size = path.stat().st_size
+    said = [int(number) for number in numpy.fromfile(path, "<u4", 2)]
     if path.suffix in HEADS:
-        rows, dim = numpy.fromfile(path, "<u4", 2)
-        return numpy.memmap(path, HEADS[path.suffix], "r", 8, (int(rows), int(dim)))
+        kind, head = numpy.dtype(HEADS[path.suffix]), 8
+        rows, dim = said if len(said) == 2 else (1, 0)
+        if not dim or size != head + rows * dim * kind.itemsize:
+            raise SystemExit(f"bench: {path} does not consist of {rows} vectors of {dim}")
+        return numpy.memmap(path, kind, "r", head, (rows, dim))
     kind = numpy.dtype(EACH[path.suffix])
-    dim = int(numpy.fromfile(path, "<u4", 1)[0])
-    head = 4 // kind.itemsize
-    values = numpy.memmap(path, kind, "r")
-    if len(values) % (dim + head):
+    dim = said[0] if said else 0
+    if not dim or size % (4 + dim * kind.itemsize):
         raise SystemExit(f"bench: {path} does not consist of vectors of {dim}")
-    return values.reshape(-1, dim + head)[:, head:]
+    head = 4 // kind.itemsize
+    return numpy.memmap(path, kind, "r").reshape(-1, dim + head)[:, head:]
 
 
 def from_hdf5(path, metric, rows):
@@ -295,8 +304,8 @@ def from_hdf5(path, metric, rows):
 
 
 def from_file(text, options, rows):
-    """FILE.hdf5, BASE or BASE:QUERIES. Without queries the last of the base are held
-    out as such."""
+    """FILE.hdf5, BASE or BASE:QUERIES. Without queries the last of the base, a tenth of
+    it at most, are held out as such."""
     base, _, queries = text.partition(":")
     base = pathlib.Path(base)
     if not base.exists():
@@ -309,7 +318,13 @@ def from_file(text, options, rows):
     if metric is None:
         raise SystemExit(f"bench: {text} does not say its metric: --metric l2, cosine or ip")
     if queries is None:
-        base, queries = base[:-QUERIES], base[-QUERIES:]
+        held = min(QUERIES, len(base) // 10)
+        if not held:
+            raise SystemExit(f"bench: {text} has too few rows to hold out queries")
+        base, queries = base[:-held], base[-held:]
+    if base.shape[1] != queries.shape[1]:
+        raise SystemExit(f"bench: {text}: vectors of {base.shape[1]} dimensions, queries of "
+                         f"{queries.shape[1]}")
     return metric, base[:rows], queries
 
 
@@ -329,7 +344,7 @@ def load(text, options, rows):
     name is one of SOURCES, SYNTHETIC:ROWS:DIM or a file; rows None means all."""
     name, _, space = text.partition("@")
     kind, *shape = name.split(":")
-    labels, type_ = None, "vector"
+    labels, type_, seal = None, "vector", 0
     if kind in SYNTHETIC and len(shape) == 2:
         count = int(shape[0])
         vectors, labels = synthetic(kind, count, int(shape[1]))
@@ -343,12 +358,13 @@ def load(text, options, rows):
     elif pathlib.Path(kind).suffix in FILES:
         metric, base, queries = from_file(name, options, rows)
         name = pathlib.Path(kind).stem
+        seal = zlib.crc32(numpy.ascontiguousarray(base[::max(1, len(base) // 1000)]))
     else:
         raise SystemExit(f"bench: no data set '{name}'")
     type_, metric = spaces.parsed(space, type_, metric)
     base, queries = spaces.converted(type_, base, queries)
     return DataSet(name + (f"@{space}" if space else ""), (type_, metric), base, queries,
-                   options.cache, labels)
+                   options.cache, labels, seal)
 
 
 # ---- exact answers ----
@@ -365,8 +381,8 @@ def exact_limits(data_set, cache):
     there are fewer rows. Distances, not ids: any row as near as the k-th is a
     right answer, there are ties."""
     name = re.sub(r"[^\w.-]", "-", data_set.name)
-    # The queries stand for the data: other files may have the same name.
-    sum32 = zlib.crc32(data_set.queries.tobytes())
+    # The queries stand for the data, and what seals a file.
+    sum32 = zlib.crc32(data_set.queries.tobytes(), data_set.seal)
     if data_set.is_subset():
         sum32 = zlib.crc32(data_set.ids.tobytes(), sum32)
     path = cache / f"{name}-{data_set.metric}-{data_set.rows}-{sum32:08x}.exact.npy"

@@ -2,7 +2,7 @@
 #
 # check.sh [--long] [--only STAGE] - every test of the project.
 #
-# Stages, each timed: deps lint headers unit build install regress isolation tap, then
+# Stages, each timed: deps lint headers bench unit build install regress isolation tap, then
 # the release build with regress again. The server tests run with assertions and
 # fault points (src/store/fault.h) compiled in; the release build has neither, and
 # is what stays installed. --only takes lint,
@@ -108,6 +108,15 @@ headers()
 {
     local status=0 log=$work/headers.log
     test/headers.sh ${OMENDB_TEST_LONG:+--fetch} 2>&1 | tee "$log" || status=1
+    count "$(grep -c '^ok ' "$log" || true)" "$(grep -c '^not ok ' "$log" || true)"
+    return $status
+}
+
+# What bench/ reads.
+bench_readers()
+{
+    local status=0 log=$work/bench.log
+    /usr/bin/python3 test/bench_test.py 2>&1 | tee "$log" || status=1
     count "$(grep -c '^ok ' "$log" || true)" "$(grep -c '^not ok ' "$log" || true)"
     return $status
 }
@@ -390,6 +399,7 @@ asserts="-DUSE_ASSERT_CHECKING -DOMENDB_FAULT_POINTS"
 stage deps install_deps check package || finish
 stage lint lint || true
 stage headers headers || true
+stage bench bench_readers || true
 stage unit unit || true
 if stage "build, assertions" build_extension assert "$asserts" &&
         stage "install, assertions" install_extension assert "$asserts" &&

@@ -65,6 +65,9 @@ need_check()
     need perl command -v prove
     need libipc-run-perl perl -MIPC::Run -e 1
     need python3 test -x /usr/bin/python3
+    # Of test/bench_test.py.
+    need_module python3-numpy numpy
+    need_module python3-h5py h5py
 }
 
 # To run the tests of AArch64's kernels on another machine.
