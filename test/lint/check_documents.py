@@ -77,6 +77,19 @@ def check_versions(project, meta):
         project.report("versions", f"no sql/omendb--{version}.sql")
 
 
+def check_addresses(project):
+    """A release has a maintainer who can be reached; before, the address is nobody's, in
+    the domain that is reserved for that."""
+    heading = project.found(r"^## (\d.*)$", "CHANGELOG.md") or ""
+    for name in ("META.json", "debian/control", "debian/control.in", "debian/changelog"):
+        for host in re.findall(r"<[^<>\s@]+@([\w.-]+)>", project.text(name)):
+            nobody = host.endswith(".invalid")
+            if nobody and "(unreleased)" not in heading:
+                project.report("addresses", f"{name}: {host} of a version that is released")
+            elif re.search(r"(^|\.)(example(\.\w+)?|test|localhost)$", host):
+                project.report("addresses", f"{name}: {host}, neither an address nor .invalid")
+
+
 def license_is_known(given):
     if isinstance(given, dict):
         return bool(given) and all(re.match(r"https?://", url) for url in given.values())
@@ -227,6 +240,23 @@ def check_links(project):
                 project.report("links", f"{name}:{number}: no {target}")
 
 
+# Files of the project, said as code; of those to come (omendb--B.sql) only the shape.
+NAMED = re.compile(r"(?<![\w/.-])((?:bench|debian|sql|src|test)/[\w./-]*\.\w+)")
+
+
+def check_files(project):
+    for name in ("README.md", "CHANGELOG.md", "bench/README.md", "test/lint/README.md",
+                 "debian/rules", "Dockerfile"):
+        text = project.text(name)
+        for number, line in enumerate(text.split("\n"), 1):
+            # Links have a rule of their own.
+            for path in NAMED.findall(re.sub(r"\]\([^)]*\)", "]", line)):
+                to_come = re.search(r"--[A-Z]\b", path)
+                if not to_come and not (project.top / path).exists():
+                    project.report("files",
+                                   f"{name}:{number}: there is no {path}")
+
+
 def check_goals(project):
     makefile = project.text("Makefile")
     tasks = re.search(r"^TASKS = (.*)$", makefile, re.M)
@@ -248,18 +278,19 @@ def check_length(project):
         project.report("length", f"README.md has {lines} lines, over {MAX_README_LINES}")
 
 
-RULES = ("versions", "meta", "servers", "options", "phases", "findings", "links", "goals",
-         "length")
+RULES = ("versions", "addresses", "meta", "servers", "options", "phases", "findings", "links",
+         "files", "goals", "length")
 
 
 def main():
     project = Project(pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else ".").resolve())
     meta = project.meta()
     check_versions(project, meta)
+    check_addresses(project)
     check_meta(project, meta)
     check_servers(project, meta)
-    for check in (check_options, check_phases, check_findings, check_links, check_goals,
-                  check_length):
+    for check in (check_options, check_phases, check_findings, check_links, check_files,
+                  check_goals, check_length):
         check(project)
     for rule in RULES:
         found = [text for name, text in project.problems if name == rule]

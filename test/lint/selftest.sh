@@ -19,8 +19,9 @@ fresh_documents()
     printf '%s\n' "default_version = '1.2.0'" >omendb.control
     : >sql/omendb--1.2.0.sql
     echo '#define OMENDB_VERSION "1.2.0"' >src/omendb.c
-    printf '%s\n' '# Changes' '' '## 1.2.0' '' '## 1.1.0' >CHANGELOG.md
+    printf '%s\n' '# Changes' '' '## 1.2.0 (unreleased)' '' '## 1.1.0' >CHANGELOG.md
     echo 'omendb (1.2.0-1) unstable; urgency=medium' >debian/changelog
+    echo ' -- x <x@x.invalid>' >>debian/changelog
     echo 15 >debian/pgversions
     echo 'SUITES="17:x"' >test/headers.sh
     echo 'TASKS = check lint' >Makefile
@@ -176,6 +177,8 @@ fires_swap versions CHANGELOG.md '## 1.2.0' '## 1.3.0'
 fires_swap versions debian/changelog 1.2.0 1.3.0
 fires_swap versions README.md _1.2.0 _1.3.0
 fires_swap versions META.json '"version": "1.2.0", "abstract"' '"version": "1.3.0", "abstract"'
+fires_swap addresses CHANGELOG.md ' (unreleased)' ''
+fires_swap addresses debian/changelog x.invalid example.org
 fires documents meta META.json '{'
 fires_swap meta META.json '"abstract": "x", ' ''
 fires_swap meta META.json '"abstract"' '"abstrakt": "x", "abstract"'
@@ -197,6 +200,8 @@ fires documents findings README.md \
     "$(swap README.md x x)\n\n| invariant | x |\n|---|---|\n| \`Y1\` | x |\n"
 fires_swap links README.md '(#x)' '(#y)'
 fires_swap links README.md 'bench/README.md' 'bench/NONE.md'
+fires_swap files README.md 'make check' 'test/none.sh'
+fires_swap files README.md 'bench/other.py' 'bench/none.md'
 fires_swap goals README.md 'make check' 'make chekc'
 fires documents length README.md "$(swap README.md x x)$(printf '\\n%.0s' {1..450})"
 
