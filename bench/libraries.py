@@ -40,6 +40,9 @@ class Hnswlib:
         """Less than LIMIT's, it takes for that."""
         return k
 
+    def most_ef(self):
+        return None
+
     def efs(self, usual):
         return usual
 
@@ -129,6 +132,9 @@ class Faiss:
 
     def least_ef(self, k):
         return 1 if self.ivf else k
+
+    def most_ef(self):
+        return self.lists() if self.ivf else None
 
     def efs(self, usual):
         return probes(usual, self.lists()) if self.ivf else usual

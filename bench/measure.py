@@ -169,7 +169,8 @@ def plan(system, ks, given, enough):
     points = {}
     for k in ks:
         efs = given or system.efs(DEFAULT_EFS)
-        efs = [ef for ef in efs if ef >= system.least_ef(k)]
+        most = system.most_ef()
+        efs = [ef for ef in efs if system.least_ef(k) <= ef and (most is None or ef <= most)]
         say(f"  {system.name}: warming up, LIMIT {k}")
         for ef in warm_up(system, k, efs, None if given else enough):
             try:

@@ -76,7 +76,9 @@ def rate_axis(axis):
 def draw(axis, data_set):
     painted, found = colours(data_set["systems"]), []
     for name, result in data_set["systems"].items():
-        points = [point for point in result.get("points", []) if point["k"] == 10]
+        # Who returns fewer rows answers another question.
+        points = [point for point in result.get("points", [])
+                  if point["k"] == 10 and not point.get("short")]
         if not points:
             continue
         recall = [point["recall_10"] for point in points]
@@ -98,7 +100,8 @@ def draw(axis, data_set):
     axis.set_title(title(data_set), fontsize=10)
     axis.grid(True, which="major", linewidth=0.3)
     if axis.get_legend_handles_labels()[0]:
-        axis.legend(fontsize=8)
+        # Where more recall costs more there is nothing.
+        axis.legend(fontsize=8, loc="lower left")
 
 
 def title(data_set):

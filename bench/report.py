@@ -22,12 +22,13 @@ import matplotlib
 import numpy
 
 matplotlib.use("Agg")
-from matplotlib import pyplot  # noqa: E402  (the backend comes first)
+from matplotlib import pyplot, ticker  # noqa: E402  (the backend comes first)
 
 import plot  # noqa: E402
 import scale  # noqa: E402
 import tables  # noqa: E402
 
+FAR_APART = 30  # the largest bar over the smallest, from which the axis is logarithmic
 STYLE = ("body { font: 15px/1.4 sans-serif; max-width: 70em; margin: 2em auto; padding: 0 1em }"
          " img { max-width: 100% } dt { font-weight: bold } dd { margin: 0 0 .3em 0 }"
          " h2 { border-top: 1px solid #ccc; padding-top: 1em } code { font-size: 13px }"
@@ -47,9 +48,12 @@ def counted(number, what):
 
 
 def groups(axis, values, label, logarithmic=False):
-    """Bars side by side; VALUES are {group: {name: value}}."""
+    """Bars side by side; VALUES are {group: {name: value}}. LOGARITHMIC where it must be,
+    since such an axis begins anywhere."""
     names = list(dict.fromkeys(name for each in values.values() for name in each))
     painted = plot.colours(names)
+    positive = [height for each in values.values() for height in each.values() if height > 0]
+    logarithmic = logarithmic and positive and max(positive) > FAR_APART * min(positive)
     # Few bars do not fill the picture.
     width = min(0.8 / max(1, len(names)), 0.1 + 0.05 * len(values))
     for number, name in enumerate(names):
@@ -69,6 +73,9 @@ def groups(axis, values, label, logarithmic=False):
     axis.spines[["top", "right"]].set_visible(False)
     # Room for the legend above the bars.
     axis.margins(y=0.3)
+    if logarithmic:
+        bottom = 10 ** math.floor(math.log10(min(positive)) - 0.1)
+        axis.set_ylim(bottom, max(positive) * (max(positive) / bottom) ** 0.3)
     axis.legend(fontsize=8, ncols=3, loc="upper center", frameon=False)
 
 
@@ -219,6 +226,7 @@ def rounds(data_set):
                       label=name, color=painted[name])
         axis.set_title(label, fontsize=10)
         axis.set_xlabel("round")
+        axis.xaxis.set_major_locator(ticker.MaxNLocator(integer=True))
         axis.legend(fontsize=8)
     axes[0].set_ylim(bottom=0)
     axes[2].set_ylim(bottom=0)

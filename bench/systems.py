@@ -73,12 +73,15 @@ class PostgresIndex:
         """That can give k rows; ten come with less from a scan that is a stream."""
         return 1 if k == 10 or self.kind == "ivfflat" else k
 
-    def efs(self, usual):
-        """What may be worth trying. No more lists can be searched than there are."""
+    def most_ef(self):
+        """No more lists can be searched than there are."""
         if self.kind != "ivfflat":
-            return usual
-        lists = int(re.search(r"lists = (\d+)", self.parameters()).group(1))
-        return probes(usual, lists)
+            return None
+        return int(re.search(r"lists = (\d+)", self.parameters()).group(1))
+
+    def efs(self, usual):
+        """What may be worth trying."""
+        return usual if self.kind != "ivfflat" else probes(usual, self.most_ef())
 
     def available(self):
         self.program = compile_program(
