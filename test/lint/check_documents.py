@@ -272,6 +272,37 @@ def check_goals(project):
                 project.report("goals", f"{name}: make has no goal {match.group(1)}")
 
 
+FIGURE = re.compile(r"(?<![\w.,-])\d+(?: \d{3})*(?:\.\d+)?(?![\d.]*\w)")
+
+
+def figures_of(text):
+    return [figure.replace(" ", "") for figure in FIGURE.findall(text)]
+
+
+def is_among(figure, numbers):
+    """As rounded as it is said, in the same unit or a thousandth of it."""
+    zeros = len(figure) - len(figure.rstrip("0"))
+    half = 0.5 * 10 ** (-len(figure.split(".")[1]) if "." in figure else zeros)
+    return any(abs(number / unit - float(figure)) <= half * 1.001
+               for number in numbers for unit in (1, 1000))
+
+
+def check_figures(project):
+    """The figures of a line of README's comparison stand together in a section of
+    bench/README.md: a table that was measured again leaves none behind."""
+    table = re.search(r"^\| data \| \| .*\n\|[-|]*\n((?:\|.*\n)*)",
+                      project.text("README.md"), re.M)
+    sections = [[float(figure) for figure in figures_of(section)] for section in
+                re.split(r"^(?=#+ |\*\*)", project.text("bench/README.md"), flags=re.M)]
+    for line in table.group(1).split("\n") if table else []:
+        ours, theirs = (figures_of(cell) for cell in (line.split("|") + 4 * [""])[3:5])
+        for number, figure in enumerate(ours):
+            pair = [figure] + theirs[number:number + 1]
+            if not any(all(is_among(one, section) for one in pair) for section in sections):
+                project.report("figures", f"README.md: {' and '.join(pair)}: together in no "
+                                          f"section of bench/README.md: {line[:40]}")
+
+
 def check_length(project):
     lines = project.text("README.md").count("\n")
     if lines > MAX_README_LINES:
@@ -279,7 +310,7 @@ def check_length(project):
 
 
 RULES = ("versions", "addresses", "meta", "servers", "options", "phases", "findings", "links",
-         "files", "goals", "length")
+         "files", "goals", "figures", "length")
 
 
 def main():
@@ -290,7 +321,7 @@ def main():
     check_meta(project, meta)
     check_servers(project, meta)
     for check in (check_options, check_phases, check_findings, check_links, check_files,
-                  check_goals, check_length):
+                  check_goals, check_figures, check_length):
         check(project)
     for rule in RULES:
         found = [text for name, text in project.problems if name == rule]

@@ -15,7 +15,8 @@ fresh_documents()
     printf '%s\n' '# X' 'See `bench/other.py --depth 3`, [above](#x), [there](bench/README.md).' \
         'PostgreSQL 15 and 17, `first phase`, omendb_1.2.0-1.' '' \
         '| index option | default |' '|---|---|' '| `one` | 1 |' '| `two` | 2 |' '' \
-        '```' 'make check   # all' 'make PG_CONFIG=x' '```' >README.md
+        '```' 'make check   # all' 'make PG_CONFIG=x' '```' '' \
+        '| data | | us | them |' '|---|---|---|---|' '| | y | 1 200, 9 ms | 340 |' >README.md
     printf '%s\n' "default_version = '1.2.0'" >omendb.control
     : >sql/omendb--1.2.0.sql
     echo '#define OMENDB_VERSION "1.2.0"' >src/omendb.c
@@ -58,7 +59,8 @@ fresh()
     touch bench/bench.py
     printf '%s\n' '# --depth' >bench/other.py
     printf '%s\n' '`bench/bench.py one --rows 3`, `... --rows 4`' '' '```' \
-        'bench/bench.py two   # comment' '```' >bench/README.md
+        'bench/bench.py two   # comment' '```' '' '# A' '| 1234 | 342 | 9012 |' '' '# B' \
+        '| 1610 | 777 |' >bench/README.md
     fresh_documents
     # Words that only look like violations.
     printf '%s\n' '/* new, free(), ~Word(x) */' 'X &operator=(const X &) = delete;' \
@@ -203,6 +205,9 @@ fires_swap links README.md 'bench/README.md' 'bench/NONE.md'
 fires_swap files README.md 'make check' 'test/none.sh'
 fires_swap files README.md 'bench/other.py' 'bench/none.md'
 fires_swap goals README.md 'make check' 'make chekc'
+fires_swap figures README.md '1 200' '1 600'
+fires_swap figures README.md '9 ms' '8 ms'
+fires_swap figures bench/README.md 342 397
 fires documents length README.md "$(swap README.md x x)$(printf '\\n%.0s' {1..450})"
 
 # symbols CASE RULE SOURCE: the same for a built library.
