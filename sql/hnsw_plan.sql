@@ -85,6 +85,9 @@ SELECT id FROM t ORDER BY v <-> '[16,22,4]' LIMIT 2 FOR UPDATE;
 DECLARE here CURSOR FOR SELECT id FROM t ORDER BY v <-> '[16,22,4]' LIMIT 2;
 FETCH here;
 ROLLBACK;
+-- a row that was sorted again still knows where it is
+SELECT count(*), bool_and(t.ctid = found.ctid) AS there
+FROM (SELECT id, ctid FROM t ORDER BY v <-> '[16,22,4]' LIMIT 20) found JOIN t USING (id);
 -- no rows, and all that have a vector
 SELECT id FROM t WHERE id < 0 ORDER BY v <-> :q LIMIT 3;
 SELECT count(*), max(id) FROM by_sql(:q, 1000) id;

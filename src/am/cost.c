@@ -25,7 +25,11 @@
 #include <math.h>
 
 #include "access/genam.h"
+#include "access/htup_details.h"
 #include "access/relation.h"
+#include "access/sysattr.h"
+#include "catalog/pg_type.h"
+#include "executor/tuptable.h"
 #include "nodes/pathnodes.h"
 #include "optimizer/cost.h"
 #include "optimizer/optimizer.h"
@@ -128,6 +132,54 @@ index_share(const IndexOptInfo *info)
 	return Min(info->tuples / info->rel->tuples, 1.0);
 }
 
+/*
+ * Whether a row that has been through the executor's reorder queue still knows where it
+ * is in the table. On some servers (seen: 15.18, 16.14, 17.10, 18.4, but not 15.20) it
+ * does not, with any index whose distances are rechecked: its ctid is (4294967295,0), FOR
+ * UPDATE fails, and what it tried to lock has extended the table. So the server is asked.
+ */
+static bool
+reorder_keeps_ctid(void)
+{
+	static enum { UNKNOWN, KEEPS, LOSES } answer = UNKNOWN;
+
+	if (answer == UNKNOWN)
+	{
+		TupleDesc descriptor = CreateTemplateTupleDesc(1);
+		Datum value = Int32GetDatum(0);
+		bool null = false;
+		TupleTableSlot *slot;
+		HeapTuple tuple;
+
+		TupleDescInitEntry(descriptor, 1, "a", INT4OID, -1, 0);
+		tuple = heap_form_tuple(descriptor, &value, &null);
+		ItemPointerSet(&tuple->t_self, 1, 1);
+		slot = MakeSingleTupleTableSlot(descriptor, &TTSOpsBufferHeapTuple);
+		ItemPointerSetInvalid(&slot->tts_tid);
+		ExecForceStoreHeapTuple(tuple, slot, false);
+		answer = ItemPointerEquals(&slot->tts_tid, &tuple->t_self) ? KEEPS : LOSES;
+		ExecDropSingleTupleTableSlot(slot);
+		heap_freetuple(tuple);
+	}
+	return answer == KEEPS;
+}
+
+/* Whether the query asks a table's rows for their ctid, as FOR UPDATE does. */
+static bool
+needs_ctid(const RelOptInfo *rel)
+{
+	ListCell *cell;
+
+	foreach (cell, rel->reltarget->exprs)
+	{
+		const Var *var = (const Var *) lfirst(cell);
+
+		if (IsA(var, Var) && var->varattno == SelfItemPointerAttributeNumber)
+			return true;
+	}
+	return false;
+}
+
 /* Never an ERROR of its own: that would make every query on the table fail. */
 void
 omendb_amcostestimate(PlannerInfo *root, IndexPath *path, double loop_count, Cost *startup_cost,
@@ -142,7 +194,7 @@ omendb_amcostestimate(PlannerInfo *root, IndexPath *path, double loop_count, Cos
 	*correlation = 0;
 	*pages = info->pages;
 	/* Offered for the sake of a partial index's predicate alone: unable. */
-	if (path->indexorderbys == NIL)
+	if (path->indexorderbys == NIL || (needs_ctid(info->rel) && !reorder_keeps_ctid()))
 	{
 		*startup_cost = get_float8_infinity();
 		*total_cost = get_float8_infinity();

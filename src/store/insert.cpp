@@ -546,6 +546,7 @@ void
 put_chosen(OmendbInsert *s, uint8_t *record)
 {
 	bool chosen[graph::kMaxLinks] = {};
+	uint32_t near = graph::lanes_of(s->shape, record, false).end;
 	uint32_t lane = 0;
 
 	for (size_t i = 0; i < s->options.size; i++)
@@ -561,7 +562,7 @@ put_chosen(OmendbInsert *s, uint8_t *record)
 			graph::find_lane(s->shape, record, option.address) != graph::kNoLane)
 			continue;
 		uint32_t to = graph::list_state(s->shape, record).free_lane;
-		for (; to == graph::kNoLane && lane < s->shape.max_links; lane++)
+		for (; to == graph::kNoLane && lane < near; lane++)
 		{
 			if (!chosen[lane] && !graph::get_bit(graph::protected_mask(s->shape, record), lane))
 				to = lane;

@@ -180,6 +180,7 @@ struct OmendbScan
 	bool sweep_begun;
 	graph::Address sweep_at; /* the next slot */
 	int64 expanded;
+	int64 live; /* of these, nodes that had rows */
 	size_t taken;   /* nodes that left the heap of waiting ones */
 	int64 late;     /* rows skipped to keep the order */
 	double floor;   /* nothing below this goes out any more */
@@ -227,6 +228,7 @@ struct ScanVisitor
 		if (h->state == (uint8_t) graph::State::Dead ||
 			(h->tid_count == 0 && h->overflow == graph::kNoAddress))
 			return false;
+		scan->live++;
 		Result r;
 		r.low = -kInfinity;
 		r.high = kInfinity;
@@ -331,8 +333,11 @@ begin_search(OmendbScan *scan)
 bool
 exhausted_limits(const OmendbScan *scan)
 {
-	/* The first window is filled whatever the caps: a scan must not come back empty. */
-	if (scan->expanded < scan->limits.ef_search)
+	/*
+	 * The first window is filled whatever the caps, and with live nodes: a scan must not
+	 * come back empty because those that VACUUM has not freed yet are nearer.
+	 */
+	if (scan->live < scan->limits.ef_search)
 		return false;
 	return scan->expanded >= scan->limits.max_scan_tuples ||
 		   memory_used(scan->work) > scan->limits.max_memory;
@@ -520,7 +525,7 @@ omendb_scan_start(OmendbScan *scan, const void *query, const OmendbScanLimits *l
 	scan->any_order = query == nullptr;
 	scan->started = scan->sweep_begun = false;
 	scan->sweep_at = graph::make_address(OMENDB_META_BLOCK + 1, 0);
-	scan->expanded = scan->late = 0;
+	scan->expanded = scan->live = scan->late = 0;
 	scan->taken = 0;
 	scan->floor = scan->highest = -kInfinity;
 	scan->current.tid_count = 0;
