@@ -340,6 +340,7 @@ make_space(Index *index, const Matrix &base, const Options &o)
 	for (float &v : index->mean)
 		v /= (float) count;
 	s.radius = 0;
+	s.query_length = 0;
 	for (size_t i = 0; o.metric == quant::Metric::InnerProduct && i < base.n; i += step)
 		s.radius = std::max(
 			s.radius, sqrtf(omendb_kernels->l2_f32(base.row(i), index->mean.data(), base.dim)));

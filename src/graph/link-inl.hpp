@@ -58,25 +58,6 @@ max_protected(uint32_t max_links)
 	return max_links / 2;
 }
 
-/*
- * Under inner product what is near to a row is not what a query like it asks for: that
- * are longer rows, which need not be near to each other. So each point asks, too, with
- * its row as a query, and up to so many of its lanes lead to answers that are not among
- * its near candidates (ip-NSW: Morozov and Babenko, "Non-metric similarity graphs for
- * maximum inner product search", NeurIPS 2018, which has no other links), or to
- * companions: what was answered together with it, when it was the best (RoarGraph: Chen
- * et al., VLDB 2024, where queries ask). 100 000 word vectors of unequal lengths, in
- * process: recall@10 .72, .82, .89 at 84, 195, 382 hops without any of this, .83, .91,
- * .95 with answers alone, .86, .93, .96 with both.
- */
-inline uint32_t
-most_answers(const quant::Space &space, uint32_t max_links)
-{
-	bool asks = space.metric == quant::Metric::InnerProduct && !quant::is_plain(space);
-
-	return asks ? max_links * 5 / 8 : 0;
-}
-
 /* Lanes [first, end) of a list. */
 struct Lanes
 {

@@ -144,9 +144,10 @@ private:
 			return note("level out of range", address);
 		if (h->lock != 0)
 			return note("locked", address);
-		if (h->answers > store_->shape().max_links ||
-			(store_->shape().chunks == 0 && h->rest != 0) || (h->flags & ~kFlagUniform) != 0)
-			return note("reserved bytes in use, or more answers than lanes", address);
+		if (h->answers > most_answers(store_->space(), store_->shape().max_links))
+			return note("more answers than allowed", address);
+		if ((store_->shape().chunks == 0 && h->rest != 0) || (h->flags & ~kFlagUniform) != 0)
+			return note("reserved bytes in use", address);
 		if (h->tid_count > kInlineTids)
 			return note("too many TIDs", address);
 		if (h->overflow != kNoAddress && h->tid_count < kInlineTids)

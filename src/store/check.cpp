@@ -317,6 +317,9 @@ check_list(OmendbCheck *check, Address address, const uint8_t *record)
 		graph::header(record)->state != (uint8_t) State::Dead)
 		finding(check, "WARN", "T1", address_block(address), "slot %u protects %u of its links",
 				address_slot(address), protected_lanes);
+	if (graph::header(record)->answers > graph::most_answers(check->space, check->shape.max_links))
+		finding(check, "ERROR", "L1", address_block(address), "slot %u has %u lanes for answers",
+				address_slot(address), graph::header(record)->answers);
 }
 
 /* S1: a free slot has no links; one that was never used is zeros. */

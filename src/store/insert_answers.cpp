@@ -1,6 +1,6 @@
 /*
  * insert_answers.cpp - under inner product, the links of a new row to what it would be
- * answered with as a query: graph/link-inl.hpp, most_answers().
+ * answered with as a query: graph/record.hpp, most_answers().
  */
 #include "store/insert_state.hpp"
 

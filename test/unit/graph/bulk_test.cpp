@@ -5,6 +5,7 @@
  */
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <set>
 
 #include "support/memory_store.hpp"
@@ -20,6 +21,18 @@ using test::Matrix;
 using test::MemoryIndex;
 using test::numbers;
 using test::uniform;
+
+/* Lengths over a factor of 30, whatever the direction. */
+void
+stretch(Matrix *m)
+{
+	for (uint32_t i = 0; i < m->n; i++)
+	{
+		float factor = std::exp(3.4f * (float) (mix64(i) % 1000) / 1000);
+		for (uint32_t j = 0; j < m->dim; j++)
+			m->row(i)[j] *= factor;
+	}
+}
 
 /* The graph as bytes, page by page. */
 std::vector<uint8_t>
@@ -98,6 +111,23 @@ TEST(Bulk, Recall)
 	EXPECT_GE(index.recall(queries, 10, 20), inserted.recall(queries, 10, 20) - 0.01);
 	EXPECT_GE(index.recall(queries, 10, 40), 0.98);
 	EXPECT_GE(index.recall(queries, 10, 200), 0.99);
+}
+
+/* Inner product: what is asked for is not what is near. The inserter has near links alone. */
+TEST(Bulk, AnswersOfLongRows)
+{
+	Matrix base = uniform(test::rows(20000), 32, 15), queries = uniform(100, 32, 16);
+	IndexOptions o;
+	o.metric = quant::Metric::InnerProduct;
+	stretch(&base);
+	MemoryIndex index(base, o), inserted(base, o);
+
+	ASSERT_EQ(index.bulk_all(base.n), OMENDB_OK);
+	inserted.insert_all();
+	EXPECT_EQ(index.problem(), "");
+	EXPECT_EQ(index.all_rows(), numbers(base.n));
+	EXPECT_GE(index.recall(queries, 10, 40), inserted.recall(queries, 10, 40) + 0.05);
+	EXPECT_GE(index.recall(queries, 10, 40), 0.95);
 }
 
 /* Rows that arrive sorted along a line, cluster by cluster, and by distance from a corner. */
@@ -264,20 +294,26 @@ TEST(Bulk, MemoryFails)
 TEST(Bulk, SameGraphWithMoreParticipantsConcurrent)
 {
 	Matrix base = clustered(test::rows(20000), 32, 10);
-	std::vector<uint8_t> first;
 
-	for (uint32_t workers : {1u, 4u})
+	for (quant::Metric metric : {quant::Metric::L2, quant::Metric::InnerProduct})
 	{
-		IndexOptions o;
-		o.workers = workers;
-		MemoryIndex index(base, o);
-		ASSERT_EQ(index.bulk_all(base.n, true), OMENDB_OK);
-		EXPECT_EQ(index.problem(), "");
-		EXPECT_EQ(index.all_rows(), numbers(base.n));
-		if (workers == 1)
-			first = bytes_of(&index);
-		else
-			EXPECT_TRUE(first == bytes_of(&index));
+		std::vector<uint8_t> first;
+		if (metric == quant::Metric::InnerProduct)
+			stretch(&base);
+		for (uint32_t workers : {1u, 4u})
+		{
+			IndexOptions o;
+			o.workers = workers;
+			o.metric = metric;
+			MemoryIndex index(base, o);
+			ASSERT_EQ(index.bulk_all(base.n, true), OMENDB_OK);
+			EXPECT_EQ(index.problem(), "");
+			EXPECT_EQ(index.all_rows(), numbers(base.n));
+			if (workers == 1)
+				first = bytes_of(&index);
+			else
+				EXPECT_TRUE(first == bytes_of(&index));
+		}
 	}
 }
 

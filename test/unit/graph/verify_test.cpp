@@ -76,6 +76,7 @@ TEST_F(VerifyTest, Headers)
 	expect_seen("locked", r, [](uint8_t *p) { header(p)->lock = 1; });
 	expect_seen("reserved bytes in use", r, [](uint8_t *p) { header(p)->rest = 1; });
 	expect_seen("reserved bytes in use", r, [](uint8_t *p) { header(p)->flags = 2; });
+	expect_seen("more answers than allowed", r, [](uint8_t *p) { header(p)->answers = 1; });
 	expect_seen("too many TIDs", r, [](uint8_t *p) { header(p)->tid_count = 3; });
 	expect_seen("overflow before the record is full", r,
 				[](uint8_t *p) { header(p)->overflow = 1; });

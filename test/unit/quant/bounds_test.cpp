@@ -30,6 +30,7 @@ struct Group
 	std::vector<Vector> queries;
 	Vector mean;
 	float radius;
+	float query_length;
 	bool has_unit_mean;
 };
 
@@ -208,6 +209,8 @@ make_group(std::mt19937_64 &random, size_t n)
 	}
 	/* Sometimes too small for the rows, sometimes no radius at all. */
 	group.radius = random() % 8 == 0 ? 0.0f : finite(longest * uniform(random, 0.3, 1.2));
+	/* Queries as long as the radius, or much longer. */
+	group.query_length = random() % 2 == 0 ? 0.0f : finite(longest * uniform(random, 0.5, 40));
 	return group;
 }
 
@@ -236,6 +239,7 @@ check_storage(const Group &group, OwnedSpace &owned, const Values &values, Tally
 	std::vector<StoredRow> rows;
 
 	space.radius = space.metric == Metric::InnerProduct ? group.radius : 0;
+	space.query_length = space.metric == Metric::InnerProduct ? group.query_length : 0;
 	for (const Vector &row : group.rows)
 		rows.push_back(store_row(space, row));
 	for (size_t qi = 0; qi < kGroup; qi++)

@@ -70,6 +70,7 @@ struct OwnedSpace
 		space.code_dim = code_dim != 0 ? code_dim : space.dim;
 		space.code_bits = bits;
 		space.radius = 0;
+		space.query_length = 0;
 		space.seed = seed;
 		space.mean = mean.data();
 		signs.resize(space.dim / 2);

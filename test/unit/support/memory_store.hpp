@@ -858,6 +858,7 @@ private:
 		space_.seed = kSeed;
 		space_.kernels = kernels();
 		space_.radius = 0;
+		space_.query_length = 0;
 		space_.input_dim = base_->dim;
 		space_.dim = quant::padded_dim(options_.metric, base_->dim);
 		graph::ShapeRequest request = {space_.dim,
@@ -903,6 +904,7 @@ private:
 		}
 		space_.mean = mean_.data();
 		space_.radius = 0;
+		space_.query_length = 0;
 		if (options_.metric != quant::Metric::InnerProduct)
 			return;
 		for (uint32_t i = 0; i < base_->n; i++)
