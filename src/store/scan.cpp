@@ -180,7 +180,7 @@ struct OmendbScan
 	bool sweep_begun;
 	graph::Address sweep_at; /* the next slot */
 	int64 expanded;
-	int64 live; /* of these, nodes that had rows */
+	int64 live;     /* of these, nodes that had rows */
 	size_t taken;   /* nodes that left the heap of waiting ones */
 	int64 late;     /* rows skipped to keep the order */
 	double floor;   /* nothing below this goes out any more */
