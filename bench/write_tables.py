@@ -91,6 +91,13 @@ def inserted(data_set):
 
 # ---- vacuum, churn ----
 
+def beside(point, other, result):
+    """Recall, queries/s and faults of a point of RESULT beside a fresh index's."""
+    return (f"{point['recall_10']:.4f}", f"{other['recall_10']:.4f}" if other else "-",
+            f"{point['qps']:.0f}", f"{other['qps']:.0f}" if other else "-",
+            soundness({**result, "points": [point]}))
+
+
 def against_fresh(data_set):
     yield from head("system", "index MB", "fresh index MB", "ef", "recall@10",
                     "of a fresh build", "queries/s", "of a fresh build", "faults")
@@ -103,9 +110,7 @@ def against_fresh(data_set):
             other = fresh.get(point["ef"])
             yield row(name, f"{result['index_bytes'] / 1e6:.0f}",
                       f"{result['fresh_bytes'] / 1e6:.0f}", point["ef"],
-                      f"{point['recall_10']:.4f}", f"{other['recall_10']:.4f}" if other else "-",
-                      f"{point['qps']:.0f}", f"{other['qps']:.0f}" if other else "-",
-                      soundness({**result, "points": [point]}))
+                      *beside(point, other, result))
 
 
 def vacuum(data_set):
@@ -146,10 +151,7 @@ def thinned(data_set):
                 other = fresh.get(point["ef"])
                 yield row(f"{case['share']:.0%}", name, f"{result['seconds']:.2f}",
                           times(result["seconds"], build_seconds(result)), point["ef"],
-                          f"{point['recall_10']:.4f}",
-                          f"{other['recall_10']:.4f}" if other else "-", f"{point['qps']:.0f}",
-                          f"{other['qps']:.0f}" if other else "-",
-                          soundness({**result, "points": [point]}))
+                          *beside(point, other, result))
 
 
 def churn(data_set):

@@ -164,20 +164,18 @@ reorder_keeps_ctid(void)
 	return answer == KEEPS;
 }
 
-/* Whether the query asks a table's rows for their ctid, as FOR UPDATE does. */
+/* Whether anybody asks a table's rows for their ctid: FOR UPDATE, an expression, a filter. */
 static bool
 needs_ctid(const RelOptInfo *rel)
 {
+	Bitmapset *columns = NULL;
 	ListCell *cell;
 
-	foreach (cell, rel->reltarget->exprs)
-	{
-		const Var *var = (const Var *) lfirst(cell);
-
-		if (IsA(var, Var) && var->varattno == SelfItemPointerAttributeNumber)
-			return true;
-	}
-	return false;
+	pull_varattnos((Node *) rel->reltarget->exprs, rel->relid, &columns);
+	foreach (cell, rel->baserestrictinfo)
+		pull_varattnos((Node *) lfirst_node(RestrictInfo, cell)->clause, rel->relid, &columns);
+	return bms_is_member(SelfItemPointerAttributeNumber - FirstLowInvalidHeapAttributeNumber,
+						 columns);
 }
 
 /* Never an ERROR of its own: that would make every query on the table fail. */

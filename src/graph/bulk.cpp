@@ -146,9 +146,11 @@ bulk_bytes_per_row(const quant::Space &space, const Shape &shape, uint32_t ef_co
 {
 	uint32_t above = wide_shape(shape).slot_bytes / (OMENDB_LEVEL_FANOUT - 1) + 1;
 
-	/* The hash table has two to four places a row; a row is in some eight members. */
+	uint32_t asked = most_answers(space, shape.max_links) > 0 ? kAsked : 0;
+
+	/* The hash table has two to four places a row; a row is in some eight members, and asks. */
 	return row_bytes(space, shape) + point_bytes(space, shape, ef_construction) + above + 3 * 4 +
-		   8 * 4 + 4;
+		   (8 + asked) * 4 + 4;
 }
 
 void

@@ -32,7 +32,7 @@ struct OmendbBuilder
 	Memory memory;
 	uint32 first_block;
 	float *transformed;
-	float *asker; /* of inner product, else NULL */
+	float *asker; /* where rows ask, else NULL */
 };
 
 static_assert(std::is_trivially_destructible_v<OmendbBuilder>);
@@ -202,7 +202,7 @@ omendb_builder_create(const OmendbMetaPage *meta, const float *mean, OmendbBuild
 		sizeof(float) *
 		(plain ? quant::sketch_dim(builder->space.type, builder->space.metric, meta->input_dim)
 			   : meta->dim));
-	if (builder->space.metric == quant::Metric::InnerProduct)
+	if (graph::most_answers(builder->space, builder->shape.max_links) > 0)
 		builder->asker = (float *) palloc(sizeof(float) * meta->dim);
 	/* Memory is palloc'd: it raises an error instead of failing, here and below. */
 	(void) builder->bulk.init(&builder->space, &builder->shape, &control->shared, &builder->hooks,
