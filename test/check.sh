@@ -29,6 +29,7 @@ done
 passed=0
 failed=0
 summary=()
+failures=()
 server=
 work=$(mktemp -d /tmp/omendb-check.XXXXXX)
 chmod 755 "$work"
@@ -66,11 +67,22 @@ count()
     failed=$((failed + $2))
 }
 
+# failed_of FILE PATTERN: remember FILE's lines that match, with what ran them. They
+# are said again at the end, which is what is kept of a long log.
+failed_of()
+{
+    local line name=${1##*/}
+    while IFS= read -r line; do
+        failures+=("${name%.log}: $line")
+    done < <(grep -aE "$2" "$1" | head -n 5 | cut -c 1-160)
+}
+
 finish()
 {
     echo
     printf '%s\n' "${summary[@]}"
     echo
+    [ ${#failures[@]} -eq 0 ] || printf '%s\n' "${failures[@]}" ""
     # Tests that did not run are no reason to be glad.
     if [ "$passed" -eq 0 ] && [ "$failed" -eq 0 ]; then
         echo "check.sh: no test was run" >&2
@@ -98,6 +110,7 @@ lint()
     ) 2>&1 | tee "$log" || status=1
     ok=$(grep -c '^ok ' "$log" || true)
     bad=$(grep -c '^not ok ' "$log" || true)
+    failed_of "$log" '^not ok '
     count "$ok" "$bad"
     return $status
 }
@@ -108,6 +121,7 @@ headers()
 {
     local status=0 log=$work/headers.log
     test/headers.sh ${OMENDB_TEST_LONG:+--fetch} 2>&1 | tee "$log" || status=1
+    failed_of "$log" '^not ok '
     count "$(grep -c '^ok ' "$log" || true)" "$(grep -c '^not ok ' "$log" || true)"
     return $status
 }
@@ -117,6 +131,7 @@ bench_readers()
 {
     local status=0 log=$work/bench.log
     /usr/bin/python3 test/bench_test.py 2>&1 | tee "$log" || status=1
+    failed_of "$log" '^not ok '
     count "$(grep -c '^ok ' "$log" || true)" "$(grep -c '^not ok ' "$log" || true)"
     return $status
 }
@@ -136,6 +151,7 @@ gtest()
     echo "  $label: ${ok:-0} passed, ${bad:-0} failed"
     if [ $status -ne 0 ]; then
         cat "$log"
+        failed_of "$log" '^\[  FAILED  \]|ERROR: .*Sanitizer|WARNING: .*Sanitizer|runtime error:'
         # A crash leaves no verdict of its own.
         [ "${bad:-0}" -gt 0 ] || bad=1
     elif [ "${ok:-0}" -eq 0 ]; then
@@ -286,6 +302,7 @@ regress()
     if [ $status -ne 0 ]; then
         [ "${bad:-0}" -gt 0 ] || bad=1
         [ -n "$total" ] || total=$bad
+        failed_of "$log" '(^not ok |FAILED)'
         echo "  --- regression.diffs"
         cat "$output/regression.diffs" 2>/dev/null || tail -n 50 "$server/log"
     elif [ -z "$total" ]; then
@@ -333,6 +350,7 @@ isolation_tests()
 tap_tests()
 {
     local log=$work/tap.log status=0 total bad scripts
+    local wrong='(^|\) )(not ok |# .*died|Bail out)'
     if ! compgen -G 'test/t/*.pl' >/dev/null; then
         echo "  there are no TAP tests"
         return 0
@@ -359,7 +377,9 @@ tap_tests()
         [ "${bad:-0}" -gt 0 ] || bad=1
         [ "${total:-0}" -ge "$bad" ] || total=$bad
         for log in "$server"/tap/tmp_check/log/regress_log_*; do
-            grep -q '^not ok\|^#.*died\|Bail out' "$log" || continue
+            # Times stand before the lines: "[12:00:00.000](0.001s) not ok 3 - name".
+            grep -aEq "$wrong" "$log" || continue
+            failed_of "$log" "$wrong"
             echo "  --- ${log##*/}"
             tail -n 60 "$log"
         done

@@ -93,7 +93,7 @@ SQL
 			"SELECT count(*) > 0 FROM pg_stat_progress_create_index WHERE phase LIKE '%vectors'")
 		  or die("$label: the build was never seen");
 		my $pid = $node->safe_psql('postgres', 'SELECT pid FROM pg_stat_progress_create_index LIMIT 1');
-		kill 'KILL', $pid;
+		kill_backend($node, $pid);
 		my ($status) = finish_psql($run);
 		isnt($status, 0, "$label: the build has failed");
 		$node->poll_query_until('postgres', 'SELECT 1', '1') or die("$label: no restart");

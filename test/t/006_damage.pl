@@ -138,7 +138,7 @@ CASE: for my $case (@cases)
 		[ reindex => "REINDEX INDEX ${table}_v" ],
 		[ again => "SELECT severity, invariant, block, detail FROM omen_hnsw_check('${table}_v')" ]);
 	# One session; what each statement says is found by the marks.
-	my $script = "SET statement_timeout = '5s';\nSET enable_seqscan = off;\n\\set VERBOSITY verbose\n"
+	my $script = "SET statement_timeout = '60s';\nSET enable_seqscan = off;\n\\set VERBOSITY verbose\n"
 	  . join('', map { "\\echo \@\@$_->[0]\n\\warn \@\@$_->[0]\n$_->[1];\n" } @statements);
 	my ($exit, $stdout, $stderr) = $node->psql('postgres', $script, on_error_stop => 0);
 	my (undef, %out) = split /^@@(\w+)\n?/m, $stdout, -1;

@@ -71,7 +71,7 @@ for my $workers (0, 2)
 	$node->safe_psql('postgres', "ALTER TABLE toasted SET (parallel_workers = $workers)");
 	# An old snapshot keeps what is deleted now alive, for itself.
 	my $holder = start_psql($node, 'BEGIN ISOLATION LEVEL REPEATABLE READ', 'SELECT count(*) FROM toasted',
-		"SELECT pg_sleep(5) /* holder */", 'COMMIT');
+		"SELECT pg_sleep(600) /* holder */");
 	$node->poll_query_until('postgres', "SELECT count(*) = 1 FROM pg_stat_activity WHERE query LIKE '%/* holder */'
 		AND pid <> pg_backend_pid() AND state = 'active'")
 	  or die('the snapshot was never taken');
@@ -91,6 +91,9 @@ SQL
 	is("$status$err", '0', "recently dead rows, $workers workers: built");
 	same_answers($node, 'toasted', 'spread(9, 700)', "recently dead rows, $workers workers");
 	check_index($node, 'toasted_v', "recently dead rows, $workers workers");
+	is($node->safe_psql('postgres', "SELECT count(pg_cancel_backend(pid)) FROM pg_stat_activity
+		WHERE query LIKE '%/* holder */' AND pid <> pg_backend_pid()"), 1,
+		"$workers workers: the old snapshot was there");
 	finish_psql($holder);
 	$node->safe_psql('postgres', 'VACUUM toasted');
 	check_index($node, 'toasted_v', "vacuumed, $workers workers");

@@ -136,7 +136,7 @@ for my $round (1 .. 3)
 		# One backend; the server restarts itself.
 		my $pid = $primary->safe_psql('postgres',
 			"SELECT pid FROM pg_stat_activity WHERE query LIKE 'INSERT%' AND pid <> pg_backend_pid() LIMIT 1");
-		kill 'KILL', $pid;
+		kill_backend($primary, $pid);
 	}
 	else
 	{

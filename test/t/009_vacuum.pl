@@ -110,7 +110,7 @@ for my $deletion (@deletions)
 		{
 			my $pid = $primary->safe_psql('postgres', "SELECT pid FROM pg_stat_activity
 				WHERE query LIKE 'VACUUM (INDEX%' AND pid <> pg_backend_pid()");
-			kill 'KILL', $pid if $pid;
+			kill_backend($primary, $pid);
 		}
 		my ($status) = finish_psql($run);
 		$interrupted++ if $status != 0;

@@ -212,7 +212,7 @@ for my $round (1 .. $rounds)
 		my $pid = $node->safe_psql('postgres', "SELECT pid FROM pg_stat_activity
 			WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() AND query "
 			  . ($way eq 'vacuum' ? 'LIKE' : 'NOT LIKE') . " 'VACUUM%' ORDER BY random() LIMIT 1");
-		kill 'KILL', $pid if $pid;
+		kill_backend($node, $pid);
 	}
 	my @complaints;
 	for my $client (@clients, $vacuum, $search)

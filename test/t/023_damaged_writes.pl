@@ -181,7 +181,7 @@ my $misordered = 0;
 while (@cases && @bad < 5)
 {
 	my @batch = splice(@cases, 0, 20);
-	my $script = "SET statement_timeout = '5s';\nSET enable_seqscan = off;\n\\set VERBOSITY verbose\n";
+	my $script = "SET statement_timeout = '60s';\nSET enable_seqscan = off;\n\\set VERBOSITY verbose\n";
 	my @marks;
 	for my $case (@batch)
 	{

@@ -250,13 +250,16 @@ is(stat_of('t_v', 'tids'), 400, 'the index has no new entries');
 sql('VACUUM t');
 verify('t', 'chains vacuumed');
 # An index made over chains, some of them broken for it by an old snapshot.
-my $reader = start_psql($node, 'BEGIN ISOLATION LEVEL REPEATABLE READ', 'SELECT 1', 'SELECT pg_sleep(1.5)', 'COMMIT');
-$node->poll_query_until('postgres', "SELECT count(*) = 1 FROM pg_stat_activity WHERE query LIKE '%pg_sleep(1.5)%'
+my $reader = start_psql($node, 'BEGIN ISOLATION LEVEL REPEATABLE READ', 'SELECT 1',
+	'SELECT pg_sleep(600) /* reader */');
+$node->poll_query_until('postgres', "SELECT count(*) = 1 FROM pg_stat_activity WHERE query LIKE '%/* reader */'
 	AND pid <> pg_backend_pid()") or die('no reader');
 sql('DROP INDEX t_v');
 sql('UPDATE t SET v = vec(id + 3, 8) WHERE id % 2 = 0', 'UPDATE t SET v = vec(id + 4, 8) WHERE id % 4 = 0');
 sql('CREATE INDEX t_v ON t USING omen_hnsw (v)');
 is(sql("SELECT indcheckxmin FROM pg_index WHERE indexrelid = 't_v'::regclass"), 't', 'chains are broken');
+is(sql("SELECT count(pg_cancel_backend(pid)) FROM pg_stat_activity WHERE query LIKE '%/* reader */'
+	AND pid <> pg_backend_pid()"), 1, 'the old snapshot was there until now');
 finish_psql($reader);
 verify('t', 'an index over chains');
 change('t', 1000);

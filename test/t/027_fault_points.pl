@@ -4,6 +4,7 @@
 # VACUUM mend all that was left, and the check finds nothing.
 use strict;
 use warnings;
+use feature 'state';
 
 use FindBin;
 use lib $FindBin::RealBin;
@@ -12,7 +13,6 @@ use Omendb;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
-use Time::HiRes qw(usleep);
 
 my $node = new_node('faults', conf => "cluster_name = 'faults'\nrestart_after_crash = on\n");
 
@@ -109,23 +109,15 @@ my $mended = "INSERT INTO t SELECT 5000 + i, spread(5000 + i, 8) FROM generate_s
   . join('', map { "VACUUM (INDEX_CLEANUP on) $_;\n" } (@tables, @tables))
   . judgement("invariant NOT IN ('R1', 'L2')");
 
-sub wait_for_server
-{
-	for (1 .. 600)
-	{
-		return if $node->psql('postgres', 'SELECT 1') == 0;
-		usleep(100_000);
-	}
-	die 'the server did not come back';
-}
-
 sub reached
 {
 	my ($label, $point, $action, $err) = @_;
+	state $offset = 0;
 	my $expected =
 	  $action eq 'error' ? qr/fault point "$point"/ : qr/connection to server was lost|server closed the connection/;
 	like($err, $expected, "$label: reached");
-	wait_for_server() if $action ne 'error';
+	wait_for_restart($node, $offset) if $action ne 'error';
+	$offset = -s $node->logfile;
 	return;
 }
 

@@ -13,7 +13,8 @@ use Time::HiRes qw(usleep);
 
 our @EXPORT =
   qw(new_node start_psql finish_psql check_index same_answers segments wait_for_no_workers
-  server_is_quiet kill_server long_tests);
+  server_is_quiet kill_backend kill_server wait_for_restart
+  long_tests);
 
 # Tests too slow for every run.
 sub long_tests
@@ -150,6 +151,30 @@ sub kill_server
 	}
 	# A lock file names the process, which to the server may look alive.
 	unlink $node->data_dir . '/postmaster.pid', glob($node->host . '/.s.PGSQL.' . $node->port . '*');
+	return;
+}
+
+# After one process was killed the server stops all others and restarts itself; who
+# connected before that began would be thrown out, so it is waited for: in the log, from
+# offset on. A process that was ending anyway does not make it restart.
+sub wait_for_restart
+{
+	my ($node, $offset) = @_;
+	for (1 .. 300)
+	{
+		last if slurp_file($node->logfile, $offset) =~ /all server processes terminated; reinitializing/;
+		usleep(50_000);
+	}
+	$node->poll_query_until('postgres', 'SELECT 1', '1') or die('the server did not come back');
+	return;
+}
+
+# kill -9 of one process, which makes the server restart.
+sub kill_backend
+{
+	my ($node, $pid) = @_;
+	my $offset = -s $node->logfile;
+	wait_for_restart($node, $offset) if $pid && kill('KILL', $pid);
 	return;
 }
 
