@@ -105,9 +105,9 @@ def main():
         run = modes.Run(
             options, server, results,
             lambda: options.output.write_text(json.dumps(results, indent=1) + "\n"))
-        lines = RUNS[options.mode](run)
+        results["tables"] = "\n".join(RUNS[options.mode](run))
         run.save()
-    say("\n" + "\n".join(lines))
+    say("\n" + results["tables"])
     say(f"written to {options.output}")
     if library_hash() != results["library"]:
         say("bench: another omendb was installed during the run")

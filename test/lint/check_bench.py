@@ -7,7 +7,8 @@ Every `bench/PROGRAM ...` in README.md and bench/README.md is looked at: the pro
 must be there; a command of bench.py must be one that its own parser (bench/options.py)
 takes; of another program the options must be in its text. Code of bench/README.md
 that begins with -- or ... has options of any of them. And the reverse: every mode and
-option of bench.py is said in bench/README.md.
+option of bench.py is said in bench/README.md. The tables there are bench/refresh.py's,
+all of one commit.
 """
 
 import contextlib
@@ -18,10 +19,15 @@ import re
 import shlex
 import sys
 
-DOCUMENTS = ("README.md", "bench/README.md")
+DOCUMENTS = ("README.md", "bench/README.md", "bench/decisions.md")
 FENCE = re.compile(r"^```.*?^```", re.M | re.S)
 SPAN = re.compile(r"`([^`\n]+)`")
 COMMAND = re.compile(r"(?:^|\s)(bench/[\w.-]+\.(?:py|sh))(.*)")
+# As bench/refresh.py leaves a block.
+MEASURED = re.compile(r"^<!-- measured -->\n(.*?)^(<!-- end -->$|<!-- measured -->$|\Z)",
+                      re.M | re.S)
+WRITTEN = re.compile(r"\A`[^`\n]+` \(commit ([0-9a-f]{12}), \d{4}-\d\d-\d\d\):\n\n"
+                     r"(?=[^\n])(?:[^\n]*\n)*?(?:\||```)")
 PLACEHOLDER = re.compile(r"^\[[A-Z]+\]$|^\.\.\.$")
 
 
@@ -116,6 +122,23 @@ def check_said(top, modes, parser, problems):
             problems.append(("said", f"bench/README.md: nothing of {what}"))
 
 
+def check_measured(top, problems):
+    """Each block has a command, a commit and a table, and the commit is the same in all."""
+    path = top / "bench" / "README.md"
+    text = path.read_text() if path.exists() else ""
+    commits = {}
+    for block in MEASURED.finditer(text):
+        line = text.count("\n", 0, block.start()) + 1
+        written = WRITTEN.match(block.group(1))
+        if not written or block.group(2) != "<!-- end -->":
+            problems.append(("measured", f"bench/README.md:{line}: not as refresh.py leaves it"))
+        else:
+            commits.setdefault(written.group(1), line)
+    if len(commits) > 1:
+        places = ", ".join(f"{commit} in line {line}" for commit, line in commits.items())
+        problems.append(("measured", f"bench/README.md: tables of several commits: {places}"))
+
+
 def main():
     top = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else ".").resolve()
     problems = []
@@ -126,7 +149,8 @@ def main():
         parser = options.parser("")
         check_commands(top, parser, problems)
         check_said(top, options.MODES, parser, problems)
-    for rule in ("commands", "said"):
+    check_measured(top, problems)
+    for rule in ("commands", "said", "measured"):
         found = [text for name, text in problems if name == rule]
         for text in found:
             print(f"  {text}")
