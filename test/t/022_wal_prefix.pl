@@ -17,7 +17,7 @@ use Test::More;
 use Time::HiRes qw(usleep);
 
 my $steps = long_tests() ? 0 : 50;
-my $primary = new_node('prefix_primary', init => { allows_streaming => 1 }, conf => "wal_keep_size = 2GB\n");
+my $primary = new_node('prefix_primary', init => { allows_streaming => 1 });
 # Values that go on in chunks; short lists, so that they are full soon.
 $primary->safe_psql('postgres', <<'SQL');
 CREATE TABLE t (id int, v vector(8), s sparsevec(1000));

@@ -41,6 +41,9 @@ dynamic_shared_memory_type = mmap
 autovacuum = off
 fsync = off
 CONF
+	# A standby that falls behind still finds its WAL: these tests write more of it than
+	# max_wal_size is in them.
+	$node->append_conf('postgresql.conf', 'wal_keep_size = 4GB') if $options{init}{allows_streaming};
 	$node->append_conf('postgresql.conf', $options{conf}) if $options{conf};
 	return $node if defined $options{start} && !$options{start};
 	$node->start;
