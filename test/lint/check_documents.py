@@ -223,7 +223,8 @@ def anchor(heading):
 
 
 def check_links(project):
-    for path in sorted(project.top.glob("*.md")) + sorted(project.top.glob("*/README.md")):
+    for path in sorted({*project.top.glob("*.md"), *project.top.glob("*/README.md"),
+                        *project.top.glob("bench/*.md")}):
         name = path.relative_to(project.top).as_posix()
         text = re.sub(r"^```.*?^```", lambda fence: re.sub(r"[^\n]", "", fence.group()),
                       path.read_text(), flags=re.M | re.S)
@@ -245,8 +246,8 @@ NAMED = re.compile(r"(?<![\w/.-])((?:bench|debian|sql|src|test)/[\w./-]*\.\w+)")
 
 
 def check_files(project):
-    for name in ("README.md", "CHANGELOG.md", "bench/README.md", "test/lint/README.md",
-                 "debian/rules", "Dockerfile"):
+    for name in ("README.md", "CHANGELOG.md", "bench/README.md", "bench/decisions.md",
+                 "test/lint/README.md", "debian/rules", "Dockerfile"):
         text = project.text(name)
         for number, line in enumerate(text.split("\n"), 1):
             # Links have a rule of their own.
@@ -262,7 +263,7 @@ def check_goals(project):
     tasks = re.search(r"^TASKS = (.*)$", makefile, re.M)
     goals = set(tasks.group(1).split() if tasks else []) | {"all", "install", "installcheck",
                                                             "clean"}
-    for name in ("README.md", "CHANGELOG.md", "bench/README.md"):
+    for name in ("README.md", "CHANGELOG.md", "bench/README.md", "bench/decisions.md"):
         text = project.text(name)
         code = [line for fence in re.findall(r"^```.*?^```", text, re.M | re.S)
                 for line in fence.split("\n")] + re.findall(r"`([^`\n]+)`", text)
