@@ -88,13 +88,13 @@ def replace(block, said, tables):
     return True
 
 
-def main():
+def main(words=None):
     made = argparse.ArgumentParser(description=__doc__.split("\n\n", maxsplit=1)[0])
     made.add_argument("--data", metavar="FOLDER", default="FOLDER", help="as bench.py's")
     made.add_argument("--cache", metavar="FOLDER", default=TOP / "build" / "bench")
     made.add_argument("--only", metavar="TEXT", help="the commands that contain it")
     made.add_argument("--list", action="store_true", help="the commands, and run nothing")
-    options = made.parse_args()
+    options = made.parse_args(words)
     failed = 0
     measured = commit()
     for block in BLOCK.findall(DOCUMENT.read_text()):

@@ -1,5 +1,6 @@
 #!/usr/bin/python3
-"""What bench/ reads: each format of files, from files made here, and the synthetic sets.
+"""What bench/ reads: each format of files, from files made here, and the synthetic sets;
+and what refresh.py writes.
 
 No server. The files are written by other means than bench/ reads them by: struct, byte
 for byte as the formats' descriptions have them. Without h5py (python3-h5py), as in
@@ -20,6 +21,7 @@ sys.dont_write_bytecode = True
 import numpy  # noqa: E402
 
 import datasets  # noqa: E402
+import refresh  # noqa: E402
 import spaces  # noqa: E402
 
 # Of each format: the suffix, the code of an element, whether the head is each vector's.
@@ -151,6 +153,32 @@ def cases(folder):
                                 ("topics:50:400", "sparsevec", "ip")):
         yield name, lambda n=name, t=type_, m=metric: synthetic(folder, n, t, m)
     yield "wrong names", lambda: wrong_names(folder)
+    yield "refresh", lambda: refreshed(folder)
+
+
+def refreshed(folder):
+    """Tables and other output stand behind their commands, in place of what was there; a
+    block whose command fails, and what is in no block, stays."""
+    def block(command, rest):
+        return f"<!-- measured -->\n`{command}`{rest}<!-- end -->\n"
+    table, other, wrong = "echo '| 1 | FOLDER'", "echo 'no table'", "false"
+    refresh.DOCUMENT = folder / "document.md"
+    refresh.DOCUMENT.write_text("before\n" + block(table, ":\n\nold\n\n") + "between\n"
+                                + block(wrong, " (commit 0, 1):\n\n| 0 |\n\n")
+                                + block(other, ":\n\n"))
+    refresh.commit = lambda: "0123456789ab"
+    for _ in range(2):
+        assert refresh.main([]) == 1
+    said = refresh.DOCUMENT.read_text()
+    day = said.split("0123456789ab, ")[1][:10]
+    behind = f" (commit 0123456789ab, {day}):\n\n"
+    assert said == ("before\n" + block(table, behind + "| 1 | FOLDER\n\n") + "between\n"
+                    + block(wrong, " (commit 0, 1):\n\n| 0 |\n\n")
+                    + block(other, behind + "```\nno table\n```\n\n")), said
+    assert refresh.main(["--only", "table'", "--data", "here"]) == 0
+    assert refresh.main(["--only", "| 1", "--data", "here"]) == 0
+    assert refresh.words_of("bench/x.py FOLDER", types.SimpleNamespace(data="here"), None)[1:] == [
+        "bench/x.py", "here"]
 
 
 def main():
