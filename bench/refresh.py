@@ -1,13 +1,13 @@
 #!/usr/bin/python3
-"""The tables of bench/README.md again: runs the commands that stand there and
+"""The tables of bench/results.md again: runs the commands that stand there and
 writes what they print in place of what was there.
 
 usage: bench/refresh.py [--data FOLDER] [--cache FOLDER] [--only TEXT] [--list]
 
-A block begins with the line `<!-- measured -->` and ends with `<!-- end -->`. Its
-first piece of code is the command; FOLDER in it is what --data names. Everything
-behind the line of the command is replaced by the commit, the date and the tables;
-a command that fails leaves its block as it is, and the others go on.
+A block begins with the line `<!-- measured -->` and ends with `<!-- end -->`. It
+begins with the command, as code; FOLDER in it is what --data names. Everything
+behind the command is replaced by the commit, the date and the tables; a command that
+fails leaves its block as it is, and the others go on.
 """
 
 import argparse
@@ -22,7 +22,7 @@ import sys
 import tempfile
 
 TOP = pathlib.Path(__file__).resolve().parent.parent
-DOCUMENT = TOP / "bench" / "README.md"
+DOCUMENT = TOP / "bench" / "results.md"
 BLOCK = re.compile(r"(?<=^<!-- measured -->\n).*?(?=^<!-- end -->$)", re.M | re.S)
 COMMAND = re.compile(r"`([^`]+)`")
 
@@ -35,7 +35,7 @@ def output(*command):
 def commit():
     """Of the checkout, and whether more than the tables is not in it."""
     changed = output("git", "--no-optional-locks", "status", "--porcelain", "--", ".",
-                     ":!bench/README.md")
+                     ":!bench/results.md")
     return (output("git", "rev-parse", "--short=12", "HEAD")
             + (" and uncommitted changes" if changed else ""))
 
@@ -81,9 +81,7 @@ def replace(block, said, tables):
     if block not in text:
         print("the block is no longer there", flush=True)
         return False
-    start, _, rest = block.partition("`" + COMMAND.search(block).group(1) + "`")
-    why = re.match(r"[^\n]*?(?= \(commit |:?\n)", rest).group()
-    new = (f"{start}`{COMMAND.search(block).group(1)}`{why} ({said}):\n\n{tables.strip()}\n\n")
+    new = f"{COMMAND.match(block).group()} ({said}):\n\n{tables.strip()}\n\n"
     DOCUMENT.write_text(text.replace(block, new))
     return True
 
@@ -98,7 +96,7 @@ def main(words=None):
     failed = 0
     measured = commit()
     for block in BLOCK.findall(DOCUMENT.read_text()):
-        command = COMMAND.search(block).group(1)
+        command = COMMAND.match(block).group(1)
         if options.only and options.only not in command:
             continue
         print(command, flush=True)

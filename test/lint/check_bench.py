@@ -3,12 +3,12 @@
 
 usage: check_bench.py [TOP]
 
-Every `bench/PROGRAM ...` in README.md and bench/README.md is looked at: the program
+Every `bench/PROGRAM ...` in README.md and of bench/ is looked at: the program
 must be there; a command of bench.py must be one that its own parser (bench/options.py)
 takes; of another program the options must be in its text. Code of bench/README.md
 that begins with -- or ... has options of any of them. And the reverse: every mode and
-option of bench.py is said in bench/README.md. The tables there are bench/refresh.py's,
-all of one commit.
+option of bench.py is said in bench/README.md. The tables of bench/results.md are
+bench/refresh.py's, all of one commit.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ import re
 import shlex
 import sys
 
-DOCUMENTS = ("README.md", "bench/README.md", "bench/decisions.md")
+DOCUMENTS = ("README.md", "bench/README.md", "bench/results.md", "bench/decisions.md")
 FENCE = re.compile(r"^```.*?^```", re.M | re.S)
 SPAN = re.compile(r"`([^`\n]+)`")
 COMMAND = re.compile(r"(?:^|\s)(bench/[\w.-]+\.(?:py|sh))(.*)")
@@ -124,19 +124,19 @@ def check_said(top, modes, parser, problems):
 
 def check_measured(top, problems):
     """Each block has a command, a commit and a table, and the commit is the same in all."""
-    path = top / "bench" / "README.md"
+    path = top / "bench" / "results.md"
     text = path.read_text() if path.exists() else ""
     commits = {}
     for block in MEASURED.finditer(text):
         line = text.count("\n", 0, block.start()) + 1
         written = WRITTEN.match(block.group(1))
         if not written or block.group(2) != "<!-- end -->":
-            problems.append(("measured", f"bench/README.md:{line}: not as refresh.py leaves it"))
+            problems.append(("measured", f"bench/results.md:{line}: not as refresh.py leaves it"))
         else:
             commits.setdefault(written.group(1), line)
     if len(commits) > 1:
         places = ", ".join(f"{commit} in line {line}" for commit, line in commits.items())
-        problems.append(("measured", f"bench/README.md: tables of several commits: {places}"))
+        problems.append(("measured", f"bench/results.md: tables of several commits: {places}"))
 
 
 def main():

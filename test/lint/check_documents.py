@@ -246,8 +246,8 @@ NAMED = re.compile(r"(?<![\w/.-])((?:bench|debian|sql|src|test)/[\w./-]*\.\w+)")
 
 
 def check_files(project):
-    for name in ("README.md", "CHANGELOG.md", "bench/README.md", "bench/decisions.md",
-                 "test/lint/README.md", "debian/rules", "Dockerfile"):
+    for name in ("README.md", "CHANGELOG.md", "bench/README.md", "bench/results.md",
+                 "bench/decisions.md", "test/lint/README.md", "debian/rules", "Dockerfile"):
         text = project.text(name)
         for number, line in enumerate(text.split("\n"), 1):
             # Links have a rule of their own.
@@ -263,7 +263,8 @@ def check_goals(project):
     tasks = re.search(r"^TASKS = (.*)$", makefile, re.M)
     goals = set(tasks.group(1).split() if tasks else []) | {"all", "install", "installcheck",
                                                             "clean"}
-    for name in ("README.md", "CHANGELOG.md", "bench/README.md", "bench/decisions.md"):
+    for name in ("README.md", "CHANGELOG.md", "bench/README.md", "bench/results.md",
+                 "bench/decisions.md"):
         text = project.text(name)
         code = [line for fence in re.findall(r"^```.*?^```", text, re.M | re.S)
                 for line in fence.split("\n")] + re.findall(r"`([^`\n]+)`", text)
@@ -290,18 +291,18 @@ def is_among(figure, numbers):
 
 def check_figures(project):
     """The figures of a line of README's comparison stand together in a section of
-    bench/README.md: a table that was measured again leaves none behind."""
+    bench/results.md: a table that was measured again leaves none behind."""
     table = re.search(r"^\| data \| \| .*\n\|[-|]*\n((?:\|.*\n)*)",
                       project.text("README.md"), re.M)
     sections = [[float(figure) for figure in figures_of(section)] for section in
-                re.split(r"^(?=#+ |\*\*)", project.text("bench/README.md"), flags=re.M)]
+                re.split(r"^(?=#+ |\*\*)", project.text("bench/results.md"), flags=re.M)]
     for line in table.group(1).split("\n") if table else []:
         ours, theirs = (figures_of(cell) for cell in (line.split("|") + 4 * [""])[3:5])
         for number, figure in enumerate(ours):
             pair = [figure] + theirs[number:number + 1]
             if not any(all(is_among(one, section) for one in pair) for section in sections):
                 project.report("figures", f"README.md: {' and '.join(pair)}: together in no "
-                                          f"section of bench/README.md: {line[:40]}")
+                                          f"section of bench/results.md: {line[:40]}")
 
 
 def check_length(project):

@@ -59,10 +59,11 @@ fresh()
     touch bench/bench.py
     printf '%s\n' '# --depth' >bench/other.py
     printf '%s\n' '`bench/bench.py one --rows 3`, `... --rows 4`' '' '```' \
-        'bench/bench.py two   # comment' '```' '' '# A' '| 1234 | 342 | 9012 |' '' '# B' \
+        'bench/bench.py two   # comment' '```' >bench/README.md
+    printf '%s\n' '# A' '| 1234 | 342 | 9012 |' '' '# B' \
         '| 1610 | 777 |' '' '<!-- measured -->' \
         '`bench/bench.py one` (commit 0123456789ab, 2001-02-03):' '' '| a |' '|---|' '| 1 |' '' \
-        '<!-- end -->' >bench/README.md
+        '<!-- end -->' >bench/results.md
     fresh_documents
     # Words that only look like violations.
     printf '%s\n' '/* new, free(), ~Word(x) */' 'X &operator=(const X &) = delete;' \
@@ -161,18 +162,18 @@ fires bench commands bench/README.md '`--depth`: `one` `two` `--rows`\n'
 fires bench commands bench/README.md '`... --depth 3`: `one` `two` `--rows`\n'
 fires bench said bench/README.md '`one` `--rows`\n'
 fires bench said bench/README.md '`one` `two`\n'
-# measured SAID TABLE: a block of bench/README.md, below what else must be there.
+# measured SAID TABLE: a block of bench/results.md.
 measured()
 {
-    printf '`two` `--rows`\\n<!-- measured -->\\n'
+    printf '<!-- measured -->\\n'
     printf '`bench/bench.py one` (%s):\\n\\n%s<!-- end -->\\n' "$1" "$2"
 }
 day=2001-02-03
-fires bench measured bench/README.md "$(measured 'by hand' '| 1 |\\n')"
-fires bench measured bench/README.md "$(measured "commit 0123456789ab, $day" '')"
-fires bench measured bench/README.md "$(measured "commit 0123456789ab, $day" \
+fires bench measured bench/results.md "$(measured 'by hand' '| 1 |\\n')"
+fires bench measured bench/results.md "$(measured "commit 0123456789ab, $day" '')"
+fires bench measured bench/results.md "$(measured "commit 0123456789ab, $day" \
     '| 1 |\\n<!-- measured -->\\n')"
-fires bench measured bench/README.md "$(measured "commit 0123456789ab, $day" '| 1 |\\n')\\n$(
+fires bench measured bench/results.md "$(measured "commit 0123456789ab, $day" '| 1 |\\n')\\n$(
     measured "commit 123456789abc, $day" '| 1 |\\n')"
 
 # swap FILE FROM TO: what FILE of a fresh tree says with one piece exchanged, for fires.
@@ -222,7 +223,7 @@ fires_swap files README.md 'bench/other.py' 'bench/none.md'
 fires_swap goals README.md 'make check' 'make chekc'
 fires_swap figures README.md '1 200' '1 600'
 fires_swap figures README.md '9 ms' '8 ms'
-fires_swap figures bench/README.md 342 397
+fires_swap figures bench/results.md 342 397
 fires documents length README.md "$(swap README.md x x)$(printf '\\n%.0s' {1..450})"
 
 # symbols CASE RULE SOURCE: the same for a built library.
